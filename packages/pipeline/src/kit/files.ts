@@ -1,0 +1,158 @@
+/**
+ * The disk as an argument.
+ *
+ * Everything durable goes through this interface, so that a model file system with torn writes and
+ * forgotten syncs can stand in for the real one. It is small on purpose: open, append at a position,
+ * sync, rename, list. Two habits of `node:fs` are mended here once: a short write is completed or
+ * fails (on a full disk Node resolves with fewer bytes and no error), and a new or renamed name is
+ * durable only after `syncFolder`.
+ */
+import { constants } from 'node:fs'
+import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises'
+
+export interface OpenFile {
+  /** Writes all of `bytes` at `position`, or rejects. */
+  write(bytes: Uint8Array, position: number): Promise<void>
+  /** Reads up to `length` bytes at `position`; shorter only at the end of the file. */
+  read(position: number, length: number): Promise<Uint8Array>
+  /** Data and size on stable storage (fdatasync). After a rejection the file must not be trusted. */
+  sync(): Promise<void>
+  size(): Promise<number>
+  truncate(length: number): Promise<void>
+  close(): Promise<void>
+}
+
+export interface FileSystem {
+  /** `create` fails if the name exists. */
+  open(path: string, mode: 'read' | 'write' | 'create'): Promise<OpenFile>
+  /** Names in a folder, sorted; rejects with ENOENT if it is missing. */
+  list(folder: string): Promise<string[]>
+  exists(path: string): Promise<boolean>
+  /** Makes a folder and those above it; each new name is synced. */
+  makeFolder(folder: string): Promise<void>
+  rename(from: string, to: string): Promise<void>
+  /** A second name for a file; rejects with EEXIST if `to` exists, so one of many creators wins. */
+  link(from: string, to: string): Promise<void>
+  remove(path: string): Promise<void>
+  /** Names in this folder on stable storage. */
+  syncFolder(folder: string): Promise<void>
+}
+
+class NodeFile implements OpenFile {
+  readonly #handle: FileHandle
+  constructor(handle: FileHandle) {
+    this.#handle = handle
+  }
+
+  async write(bytes: Uint8Array, position: number): Promise<void> {
+    let done = 0
+    while (done < bytes.byteLength) {
+      const { bytesWritten } = await this.#handle.write(
+        bytes,
+        done,
+        bytes.byteLength - done,
+        position + done,
+      )
+      if (bytesWritten === 0) throw Object.assign(new Error('wrote 0 bytes'), { code: 'EIO' })
+      done += bytesWritten
+    }
+  }
+
+  async read(position: number, length: number): Promise<Uint8Array> {
+    const buffer = Buffer.allocUnsafe(length)
+    let done = 0
+    while (done < length) {
+      const { bytesRead } = await this.#handle.read(buffer, done, length - done, position + done)
+      if (bytesRead === 0) break
+      done += bytesRead
+    }
+    return buffer.subarray(0, done)
+  }
+
+  sync(): Promise<void> {
+    return this.#handle.datasync()
+  }
+  async size(): Promise<number> {
+    return (await this.#handle.stat()).size
+  }
+  truncate(length: number): Promise<void> {
+    return this.#handle.truncate(length)
+  }
+  close(): Promise<void> {
+    return this.#handle.close()
+  }
+}
+
+const FLAGS = {
+  read: constants.O_RDONLY,
+  write: constants.O_RDWR,
+  create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
+}
+
+export const nodeFiles: FileSystem = {
+  open: async (path, mode) => new NodeFile(await open(path, FLAGS[mode], 0o600)),
+  list: async (folder) => (await readdir(folder)).sort(),
+  exists: (path) =>
+    stat(path).then(
+      () => true,
+      (error) => {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+        throw error
+      },
+    ),
+  makeFolder: async (folder) => {
+    const first = await mkdir(folder, { recursive: true, mode: 0o700 })
+    if (first === undefined) return
+    // Each folder that was made is a new name in the one above it.
+    for (let made = folder; made.length >= first.length; made = parent(made))
+      await nodeFiles.syncFolder(parent(made))
+  },
+  rename: (from, to) => rename(from, to),
+  link: (from, to) => link(from, to),
+  remove: (path) => unlink(path),
+  syncFolder: async (folder) => {
+    const handle = await open(folder, constants.O_RDONLY)
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  },
+}
+
+function parent(path: string): string {
+  const cut = path.replace(/\/+$/, '').lastIndexOf('/')
+  return cut < 0 ? '.' : cut === 0 ? '/' : path.slice(0, cut)
+}
+
+/**
+ * Replaces a small file so that a crash leaves the old text or the new one, never half of either:
+ * write beside it, sync, rename, sync the folder.
+ */
+export async function replaceFile(
+  files: FileSystem,
+  path: string,
+  bytes: Uint8Array,
+): Promise<void> {
+  const temporary = `${path}.new`
+  if (await files.exists(temporary)) await files.remove(temporary)
+  const file = await files.open(temporary, 'create')
+  try {
+    await file.write(bytes, 0)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await files.rename(temporary, path)
+  await files.syncFolder(parent(path))
+}
+
+/** Reads a whole file. */
+export async function readFile(files: FileSystem, path: string): Promise<Uint8Array> {
+  const file = await files.open(path, 'read')
+  try {
+    return await file.read(0, await file.size())
+  } finally {
+    await file.close()
+  }
+}
