@@ -1,0 +1,345 @@
+/**
+ * The writing half of the log on disk: group commit.
+ *
+ * A batch is written into the gathering slab at once, with its offset and its place in the chain.
+ * One write and one sync are under way at a time; what arrives meanwhile gathers and goes together
+ * next, so a slow disk makes larger groups, not a longer queue of syncs. A waiter is answered, and
+ * a record enters the index that readers go by, only after the sync that covers it.
+ *
+ * Failures (docs/formats/log.md): a full disk costs the waiters their batch, nothing of which is
+ * kept, and the log goes on; any other error of write or sync fences it, since after a failed sync
+ * the page cache may say what the disk does not. A fenced log never writes or syncs again, and
+ * still reads.
+ */
+import { join } from 'node:path'
+import type { Clock } from '../kit/clock.ts'
+import { errnoOf, MillraceError } from '../kit/errors.ts'
+import { type FileSystem, replaceFile } from '../kit/files.ts'
+import type { BatchKey, BatchMemory } from './batch-memory.ts'
+import { type Appended, type BatchEntry, LogBusy, type LogWriter } from './event-log.ts'
+import { appendRecord, Slab } from './record.ts'
+import { createSegment, type OpenSegment, type RecoveredLog } from './recovery.ts'
+import { encodeHeader, type SegmentHeader, segmentName } from './segment.ts'
+import { sidecarName } from './sidecar.ts'
+import type { KeyedRecord, TenantIndex } from './tenant-index.ts'
+
+export interface WriterOptions {
+  readonly folder: string
+  readonly files: FileSystem
+  readonly clock: Clock
+  /** A group that starts past this starts a new segment. */
+  readonly segmentBytesMax: number
+  /** Bytes that may wait for the disk, those being written included. */
+  readonly queueBytesMax: number
+  /** How long a group gathers before its write; 0: until the event loop's turn ends. */
+  readonly groupDelayMs: number
+  readonly onFault?: ((error: unknown) => void) | undefined
+}
+
+const SLAB_BYTES = 1_048_576
+/** A slab that one large group has grown past this is not kept. */
+const SLAB_BYTES_KEPT = 8 * 1_048_576
+
+/** Where the log ends: of what is encoded, or of what is durable. */
+interface Tail {
+  readonly segment: number
+  /** Offset of the segment's first record. */
+  readonly base: number
+  readonly endByte: number
+  readonly k: number
+  readonly nextOffset: number
+}
+
+interface Waiter {
+  readonly record: KeyedRecord
+  readonly flight: string
+  readonly resolve: (appended: Appended) => void
+  readonly reject: (error: Error) => void
+}
+
+/** Records that are written and synced together, all in one segment. */
+interface Group {
+  readonly slab: Slab
+  readonly waiters: Waiter[]
+  readonly startByte: number
+  /** Set when the group begins a new segment. */
+  readonly roll: SegmentHeader | undefined
+  /** Where the log ends once the group is durable. */
+  end: Tail
+}
+
+export class SegmentWriter implements LogWriter {
+  readonly #options: WriterOptions
+  readonly #index: TenantIndex
+  readonly #memory: BatchMemory
+  /** Appends by batch that are not durable yet: a second one joins the first. */
+  readonly #flights = new Map<string, Promise<Appended>>()
+  #open: OpenSegment
+  #durable: Tail
+  #gathering: Group | undefined
+  #writing: Group | undefined
+  /** The slab that neither of the two groups uses. */
+  #spare: Slab | undefined
+  /** The commits under way; resolves when nothing is left to write. */
+  #running: Promise<void> | undefined
+  #sealing: Promise<void> = Promise.resolve()
+  #fence: MillraceError | undefined
+  #closing: Promise<void> | undefined
+
+  /** Adds to `recovered.index` what has become durable. */
+  constructor(options: WriterOptions, recovered: RecoveredLog) {
+    this.#options = options
+    this.#index = recovered.index
+    this.#memory = recovered.memory
+    this.#open = recovered.open
+    this.#durable = tailOf(recovered.open)
+  }
+
+  append(entry: BatchEntry): Promise<Appended> {
+    if (this.#fence !== undefined) return Promise.reject(this.#fence)
+    if (this.#closing !== undefined) return Promise.reject(new LogBusy('the log is closed'))
+    const { tenantNo, sourceNo, batchId } = entry
+    const key = this.#memory.key(tenantNo, sourceNo, batchId)
+    const known = this.#memory.get(key)
+    if (known !== undefined) return Promise.resolve(duplicateOf(entry, { ...known, offset: -1 }))
+    const flight = `${tenantNo}/${sourceNo}/${batchId}`
+    const first = this.#flights.get(flight)
+    if (first !== undefined) return first.then((appended) => duplicateOf(entry, appended))
+
+    const waitingBytes = this.waitingBytes()
+    if (waitingBytes > 0 && waitingBytes + entry.events.length > this.#options.queueBytesMax) {
+      return Promise.reject(new LogBusy(`${waitingBytes} bytes wait for the disk`))
+    }
+    try {
+      const { group, record } = this.#encode(entry, key)
+      const appended = new Promise<Appended>((resolve, reject) => {
+        group.waiters.push({ record, flight, resolve, reject })
+      })
+      this.#flights.set(flight, appended)
+      this.#running ??= this.#run()
+      return appended
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** Adds the record to the gathering group; throws RangeError for what cannot be a record. */
+  #encode(entry: BatchEntry, key: BatchKey): { group: Group; record: KeyedRecord } {
+    this.#gathering ??= this.#newGroup()
+    const group = this.#gathering
+    const { segment, base, endByte: startByte, nextOffset: offset, k: seed } = group.end
+    const k = appendRecord(group.slab, entry, offset, seed)
+    const endByte = group.startByte + group.slab.length
+    group.end = { segment, base, endByte, k, nextOffset: offset + 1 }
+    const record = {
+      offset,
+      tenantNo: entry.tenantNo,
+      segment,
+      startByte,
+      endByte,
+      receivedMs: entry.receivedMs,
+      acceptedCount: entry.eventCount,
+      rejectedCount: entry.rejections.length,
+      key,
+    }
+    return { group, record }
+  }
+
+  /** An empty group behind the one that is being written, or behind what is durable. */
+  #newGroup(): Group {
+    const slab = this.#spare ?? new Slab(SLAB_BYTES)
+    this.#spare = undefined
+    slab.length = 0
+    const tail = this.#writing?.end ?? this.#durable
+    // A segment without a record is never left, however small the bound.
+    if (tail.endByte < this.#options.segmentBytesMax || tail.nextOffset === tail.base) {
+      return { slab, waiters: [], startByte: tail.endByte, roll: undefined, end: tail }
+    }
+    const { nextOffset } = tail
+    const createdMs = this.#options.clock.now()
+    const roll = {
+      logId: this.#open.header.logId,
+      segment: tail.segment + 1,
+      base: nextOffset,
+      createdMs,
+    }
+    const { bytes, k } = encodeHeader(roll)
+    const end = { segment: roll.segment, base: nextOffset, endByte: bytes.length, k, nextOffset }
+    return { slab, waiters: [], startByte: bytes.length, roll, end }
+  }
+
+  /** Commits group after group until nothing has gathered. */
+  async #run(): Promise<void> {
+    await this.#gather()
+    for (let group = this.#take(); group !== undefined; group = this.#take()) {
+      try {
+        await this.#commit(group)
+        this.#publish(group)
+      } catch (error) {
+        await this.#fail(group, error)
+      }
+      this.#writing = undefined
+      if (group.slab.buffer.length <= SLAB_BYTES_KEPT) this.#spare = group.slab
+    }
+    // In the same turn as the last look: an append after this line starts a new run.
+    this.#running = undefined
+  }
+
+  #gather(): Promise<void> {
+    const { groupDelayMs } = this.#options
+    return new Promise((resolve) => {
+      if (groupDelayMs === 0) setImmediate(resolve)
+      else setTimeout(resolve, groupDelayMs)
+    })
+  }
+
+  #take(): Group | undefined {
+    const group = this.#gathering
+    if (group === undefined || group.waiters.length === 0) return undefined
+    this.#gathering = undefined
+    this.#writing = group
+    return group
+  }
+
+  async #commit(group: Group): Promise<void> {
+    if (group.roll !== undefined) await this.#roll(group.roll)
+    const { slab, startByte } = group
+    await this.#open.file.write(slab.buffer.subarray(0, slab.length), startByte)
+    await this.#open.file.sync().catch((error) => {
+      // Whatever its errno: after a failed sync nobody knows what is on the disk.
+      throw new Error(`sync failed: ${errnoOf(error) ?? error}`, { cause: error })
+    })
+  }
+
+  /**
+   * Begins the next segment; the one before is complete, since one group is under way at a time.
+   */
+  async #roll(header: SegmentHeader): Promise<void> {
+    const sealed = this.#open
+    const segmentBytes = this.#durable.endByte
+    this.#open = await createSegment(this.#options, header)
+    this.#durable = tailOf(this.#open)
+    this.#sealing = this.#sealing.then(() => this.#seal(sealed, segmentBytes))
+  }
+
+  /** The sidecar is only a copy: without it the next start reads the segment through. */
+  async #seal(sealed: OpenSegment, segmentBytes: number): Promise<void> {
+    const { folder, files, onFault } = this.#options
+    try {
+      await sealed.file.close()
+      const path = join(folder, sidecarName(sealed.header.segment))
+      await replaceFile(files, path, sealed.rows.encode(sealed.header, segmentBytes))
+    } catch (error) {
+      onFault?.(error)
+    }
+  }
+
+  /** The group is on stable storage: readers see it, then its waiters hear of it. */
+  #publish(group: Group): void {
+    const { rows } = this.#open
+    for (const { record } of group.waiters) {
+      this.#index.add(record)
+      this.#memory.add(record.key, record.acceptedCount, record.rejectedCount)
+      rows.add(record)
+    }
+    this.#durable = group.end
+    for (const { record, flight, resolve } of group.waiters) {
+      this.#flights.delete(flight)
+      const { offset, acceptedCount, rejectedCount } = record
+      resolve({ offset, duplicate: false, acceptedCount, rejectedCount, conflict: false })
+    }
+  }
+
+  /**
+   * Nothing of the group is kept. What gathered behind it carries offsets and checks that follow
+   * from it, so it shares its fate; what comes from now on continues from what is durable.
+   */
+  async #fail(group: Group, cause: unknown): Promise<void> {
+    const full = isFull(cause)
+    const error = full
+      ? new MillraceError('disk_full', `no space for ${group.slab.length} bytes`, { cause })
+      : this.#fenceFor(cause)
+    this.#writing = undefined
+    this.#rejectAll(group, error)
+    this.#rejectAll(this.#gathering, error)
+    this.#gathering = undefined
+    if (!full) return
+    try {
+      await this.#cutBack(group)
+    } catch (failed) {
+      this.#rejectAll(this.#gathering, this.#fenceFor(failed))
+      this.#gathering = undefined
+    }
+  }
+
+  #rejectAll(group: Group | undefined, error: Error): void {
+    for (const waiter of group?.waiters ?? []) {
+      this.#flights.delete(waiter.flight)
+      waiter.reject(error)
+    }
+  }
+
+  /** Takes away what a full disk left of the group: half a write, or half a new segment. */
+  async #cutBack(group: Group): Promise<void> {
+    const { folder, files } = this.#options
+    if (group.roll === undefined || this.#open.header.segment === group.roll.segment) {
+      await this.#open.file.truncate(this.#durable.endByte)
+      return
+    }
+    const path = join(folder, segmentName(group.roll.segment))
+    if (!(await files.exists(path))) return
+    await files.remove(path)
+    // Else it could come back after a power loss, in the midst of the offsets given since.
+    await files.syncFolder(folder)
+  }
+
+  #fenceFor(cause: unknown): MillraceError {
+    const reason = errnoOf(cause) ?? (cause as Error).message
+    this.#fence ??= new MillraceError('disk_failed', `the log stopped: ${reason}`, { cause })
+    return this.#fence
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#drain()
+    return this.#closing
+  }
+
+  async #drain(): Promise<void> {
+    await this.#running
+    await this.#sealing
+    await this.#open.file.close()
+  }
+
+  /** Why nothing is appended any more; undefined while all is well. */
+  fault(): MillraceError | undefined {
+    return this.#fence
+  }
+
+  waitingBytes(): number {
+    return (this.#writing?.slab.length ?? 0) + (this.#gathering?.slab.length ?? 0)
+  }
+
+  /** One past the last durable record. */
+  end(): number {
+    return this.#durable.nextOffset
+  }
+}
+
+function tailOf({ header, endByte, k, nextOffset }: OpenSegment): Tail {
+  return { segment: header.segment, base: header.base, endByte, k, nextOffset }
+}
+
+/** What `entry` gets when `first` is there already under its batch id. */
+function duplicateOf(
+  entry: BatchEntry,
+  first: { offset: number; acceptedCount: number; rejectedCount: number },
+): Appended {
+  const { offset, acceptedCount, rejectedCount } = first
+  const conflict = entry.eventCount + entry.rejections.length !== acceptedCount + rejectedCount
+  return { offset, duplicate: true, acceptedCount, rejectedCount, conflict }
+}
+
+export function isFull(error: unknown): boolean {
+  const errno = errnoOf(error)
+  return errno === 'ENOSPC' || errno === 'EDQUOT'
+}

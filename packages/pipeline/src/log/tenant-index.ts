@@ -1,0 +1,199 @@
+/**
+ * Where each tenant's records stand: what lets a reader take one tenant's bytes and nobody else's.
+ *
+ * Per tenant, columns in typed arrays with one row for a record (48 bytes) and running sums, so
+ * that what waits from an offset on is exact and costs a binary search. Neighbouring records become
+ * one piece when a read is planned. Rows are added only once a record is on stable storage: what is
+ * not in here does not exist for any reader.
+ */
+import type { BatchKey } from './batch-memory.ts'
+import type { Pending, TenantTotals } from './event-log.ts'
+
+/** One durable record and where it stands. */
+export interface StoredRecord {
+  readonly offset: number
+  readonly tenantNo: number
+  readonly segment: number
+  readonly startByte: number
+  /** Exclusive. */
+  readonly endByte: number
+  readonly receivedMs: number
+  readonly acceptedCount: number
+  readonly rejectedCount: number
+}
+
+/** … and by what its batch is known. */
+export type KeyedRecord = StoredRecord & { readonly key: BatchKey }
+
+/** Neighbouring records of one tenant in one segment. */
+export interface Piece {
+  readonly segment: number
+  readonly startByte: number
+  /** Exclusive. */
+  readonly endByte: number
+  readonly firstOffset: number
+  readonly lastOffset: number
+}
+
+export interface Slice {
+  readonly pieces: readonly Piece[]
+  readonly bytes: number
+  readonly recordCount: number
+  readonly eventCount: number
+  readonly nextOffset: number
+}
+
+/** A plan must stay small enough to send to another process; each piece costs one read. */
+export const PIECES_MAX = 4_096
+const ROWS_MIN = 16
+/**
+ * offset, segment, startByte, receivedMs, and the sums before the row: bytes, accepted, rejected.
+ */
+const COLUMNS = 7
+const [OFFSET, SEGMENT, START, RECEIVED, BYTES, ACCEPTED, REJECTED] = [0, 1, 2, 3, 4, 5, 6]
+
+/** Rows of one tenant. Row `count` holds only the sums: the totals. */
+class TenantRows {
+  count = 0
+  #cells = new Float64Array(ROWS_MIN * COLUMNS)
+
+  at(row: number, column: number): number {
+    return this.#cells[row * COLUMNS + column]!
+  }
+
+  add(record: StoredRecord): void {
+    const row = this.count * COLUMNS
+    if (row + 2 * COLUMNS > this.#cells.length) {
+      const larger = new Float64Array(this.#cells.length * 2)
+      larger.set(this.#cells)
+      this.#cells = larger
+    }
+    const cells = this.#cells
+    cells[row + OFFSET] = record.offset
+    cells[row + SEGMENT] = record.segment
+    cells[row + START] = record.startByte
+    cells[row + RECEIVED] = record.receivedMs
+    const next = row + COLUMNS
+    cells[next + BYTES] = cells[row + BYTES]! + record.endByte - record.startByte
+    cells[next + ACCEPTED] = cells[row + ACCEPTED]! + record.acceptedCount
+    cells[next + REJECTED] = cells[row + REJECTED]! + record.rejectedCount
+    this.count++
+  }
+
+  /** The first row with this offset or a later one. */
+  from(offset: number): number {
+    let low = 0
+    let high = this.count
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.at(middle, OFFSET) < offset) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  /** Difference of a running sum over rows [from, to). */
+  sum(column: number, from: number, to: number): number {
+    return this.at(to, column) - this.at(from, column)
+  }
+}
+
+export class TenantIndex {
+  readonly #tenants = new Map<number, TenantRows>()
+
+  add(record: StoredRecord): void {
+    let rows = this.#tenants.get(record.tenantNo)
+    if (rows === undefined) {
+      rows = new TenantRows()
+      this.#tenants.set(record.tenantNo, rows)
+    }
+    rows.add(record)
+  }
+
+  tenants(): readonly number[] {
+    return [...this.#tenants.keys()].sort((left, right) => left - right)
+  }
+
+  totals(tenantNo: number): TenantTotals {
+    const rows = this.#tenants.get(tenantNo)
+    if (rows === undefined) return { acceptedCount: 0, rejectedCount: 0, recordCount: 0 }
+    const { count } = rows
+    return {
+      acceptedCount: rows.at(count, ACCEPTED),
+      rejectedCount: rows.at(count, REJECTED),
+      recordCount: count,
+    }
+  }
+
+  pending(tenantNo: number, fromOffset: number): Pending {
+    const rows = this.#tenants.get(tenantNo)
+    const first = rows?.from(fromOffset) ?? 0
+    if (rows === undefined || first === rows.count) {
+      return {
+        bytes: 0,
+        recordCount: 0,
+        eventCount: 0,
+        oldestReceivedMs: null,
+        nextOffset: fromOffset,
+      }
+    }
+    const { count } = rows
+    return {
+      bytes: rows.sum(BYTES, first, count),
+      recordCount: count - first,
+      eventCount: rows.sum(ACCEPTED, first, count),
+      oldestReceivedMs: rows.at(first, RECEIVED),
+      nextOffset: rows.at(count - 1, OFFSET) + 1,
+    }
+  }
+
+  /**
+   * Whole records from `fromOffset` on, at least one, up to `bytesMax`; undefined when none waits.
+   */
+  slice(tenantNo: number, fromOffset: number, bytesMax: number): Slice | undefined {
+    const rows = this.#tenants.get(tenantNo)
+    const first = rows?.from(fromOffset) ?? 0
+    if (rows === undefined || first === rows.count) return undefined
+
+    const pieces: Piece[] = []
+    let row = first
+    while (row < rows.count && pieces.length < PIECES_MAX) {
+      const end = runEnd(rows, row, rows.at(first, BYTES) + bytesMax, row === first)
+      if (end === row) break
+      const startByte = rows.at(row, START)
+      pieces.push({
+        segment: rows.at(row, SEGMENT),
+        startByte,
+        endByte: startByte + rows.sum(BYTES, row, end),
+        firstOffset: rows.at(row, OFFSET),
+        lastOffset: rows.at(end - 1, OFFSET),
+      })
+      row = end
+    }
+    return {
+      pieces,
+      bytes: rows.sum(BYTES, first, row),
+      recordCount: row - first,
+      eventCount: rows.sum(ACCEPTED, first, row),
+      nextOffset: rows.at(row - 1, OFFSET) + 1,
+    }
+  }
+}
+
+/**
+ * One past the last row that stands right behind the one before it, the sum of bytes staying at or
+ * below `sumMax`. `must`: the first row counts even if it is too large alone.
+ */
+function runEnd(rows: TenantRows, row: number, sumMax: number, must: boolean): number {
+  if (!must && rows.at(row + 1, BYTES) > sumMax) return row
+  let end = row + 1
+  while (
+    end < rows.count &&
+    rows.at(end + 1, BYTES) <= sumMax &&
+    rows.at(end, SEGMENT) === rows.at(row, SEGMENT) &&
+    rows.at(end, START) === rows.at(end - 1, START) + rows.sum(BYTES, end - 1, end)
+  ) {
+    end++
+  }
+  return end
+}
