@@ -1,0 +1,256 @@
+import { describe, expect, test } from 'vitest'
+import type { Pending } from '../log/event-log.ts'
+import type { DeliveryJob, DeliveryResult, DeliveryWorker } from './delivery-job.ts'
+import { FLUSH_BYTES } from './flush-policy.ts'
+import { DeliveryScheduler } from './scheduler.ts'
+
+const MIB = 1_048_576
+const NOW = 1_000_000_000
+
+interface FakeRecord {
+  readonly offset: number
+  readonly bytes: number
+  readonly receivedMs: number
+}
+
+/** A log and a lake in memory, a clock to move, and a worker that does what a test says. */
+function world(behaviour: (job: DeliveryJob) => DeliveryResult | Promise<DeliveryResult>) {
+  const records = new Map<number, FakeRecord[]>()
+  const lake = new Map<string, number>()
+  const jobs: DeliveryJob[] = []
+  const committed: [number, number][] = []
+  const faults: [number, string][] = []
+  let nowMs = NOW
+  let end = 0
+  let stopCount = 0
+  const from = (tenantNo: number, offset: number) =>
+    (records.get(tenantNo) ?? []).filter((record) => record.offset >= offset)
+  const reader = {
+    logId: 'log',
+    end: () => end,
+    tenants: () => [...records.keys()],
+    pending(tenantNo: number, fromOffset: number): Pending {
+      const waiting = from(tenantNo, fromOffset)
+      return {
+        bytes: waiting.reduce((sum, record) => sum + record.bytes, 0),
+        recordCount: waiting.length,
+        eventCount: waiting.length,
+        oldestReceivedMs: waiting[0]?.receivedMs ?? null,
+        nextOffset: (waiting.at(-1)?.offset ?? fromOffset - 1) + 1,
+      }
+    },
+    plan(tenantNo: number, fromOffset: number, bytesMax: number) {
+      const taken: FakeRecord[] = []
+      let bytes = 0
+      for (const record of from(tenantNo, fromOffset)) {
+        if (taken.length > 0 && bytes + record.bytes > bytesMax) break
+        taken.push(record)
+        bytes += record.bytes
+      }
+      if (taken.length === 0) return undefined
+      const nextOffset = taken.at(-1)!.offset + 1
+      const counts = { bytes, recordCount: taken.length, eventCount: taken.length }
+      return { logId: 'log', tenantNo, fromOffset, pieces: [], nextOffset, ...counts }
+    },
+    commit: (tenantNo: number, offset: number) => void committed.push([tenantNo, offset]),
+  }
+  const worker: DeliveryWorker = {
+    deliver: async (job) => {
+      jobs.push(job)
+      return behaviour(job)
+    },
+    stop: async () => void stopCount++,
+  }
+  const scheduler = new DeliveryScheduler({
+    reader,
+    worker,
+    tenant: (tenantNo) => (tenantNo === 99 ? undefined : { tenantId: `t${tenantNo}`, sources: [] }),
+    deliveredOffset: async (tenantId) => lake.get(tenantId) ?? 0,
+    clock: { now: () => nowMs },
+    random: { bytes: (count) => new Uint8Array(count) },
+    onFault: (tenantNo, error) => faults.push([tenantNo, (error as Error).message]),
+  })
+  return {
+    scheduler,
+    jobs,
+    committed,
+    faults,
+    lake,
+    stopCount: () => stopCount,
+    wait: (ms: number) => {
+      nowMs += ms
+      return scheduler.tick()
+    },
+    append(tenantNo: number, bytes: number, receivedMs = nowMs) {
+      const list = records.get(tenantNo) ?? []
+      records.set(tenantNo, list)
+      list.push({ offset: end++, bytes, receivedMs })
+    },
+  }
+}
+
+function delivered({ plan }: DeliveryJob): DeliveryResult {
+  const { nextOffset, recordCount, eventCount, bytes } = plan
+  const counts = { recordCount, eventCount, duplicateCount: 0, logBytes: bytes, lakeBytes: 1 }
+  return { status: 'delivered', nextOffset, ...counts }
+}
+
+describe('the scheduler', () => {
+  test('leaves young records alone and delivers them when they are due', async () => {
+    const { scheduler, jobs, committed, append, wait } = world(delivered)
+    append(1, MIB)
+    await scheduler.tick()
+    expect([jobs.length, scheduler.progress(1)]).toEqual([0, 0])
+    await wait(60_000)
+    expect(jobs.map((job) => [job.tenantId, job.plan.nextOffset])).toEqual([['t1', 1]])
+    expect(scheduler.progress(1)).toBe(1)
+    expect(committed).toEqual([
+      [1, 0],
+      [1, 1],
+    ])
+    await wait(60_000)
+    expect(jobs).toHaveLength(1)
+  })
+
+  test('takes a backlog in jobs of bounded size until it is done', async () => {
+    const { scheduler, jobs, append } = world(delivered)
+    for (let record = 0; record < 5; record++) append(1, 40 * MIB, NOW - 7 * 3_600_000)
+    await scheduler.tick()
+    expect(jobs.map((job) => job.plan.bytes <= FLUSH_BYTES)).toEqual(Array(5).fill(true))
+    expect(scheduler.progress(1)).toBe(5)
+  })
+
+  test('begins where the lake stands', async () => {
+    const { scheduler, jobs, lake, append } = world(delivered)
+    lake.set('t1', 2)
+    for (let record = 0; record < 3; record++) append(1, 64 * MIB)
+    await scheduler.tick()
+    expect(jobs.map((job) => job.plan.fromOffset)).toEqual([2])
+  })
+
+  test('goes on from where the worker found the table', async () => {
+    const moved: DeliveryResult = { status: 'moved', nextOffset: 2 }
+    const { scheduler, jobs, append } = world((job) =>
+      job.plan.fromOffset < 2 ? moved : delivered(job),
+    )
+    for (let record = 0; record < 3; record++) append(1, 64 * MIB)
+    await scheduler.tick()
+    expect(jobs.map((job) => job.plan.fromOffset)).toEqual([0, 2])
+    expect(scheduler.progress(1)).toBe(3)
+  })
+
+  test('a worker that finds the table moved to the same place is a failure, not a loop', async () => {
+    const { scheduler, jobs, faults, append } = world(({ plan }) => {
+      return { status: 'moved', nextOffset: plan.fromOffset }
+    })
+    append(1, 64 * MIB)
+    await scheduler.tick()
+    expect([jobs.length, faults.length]).toEqual([1, 1])
+  })
+
+  test('waits longer after each failure, while other tenants are served', async () => {
+    let broken = true
+    const { jobs, faults, append, wait, scheduler } = world((job) => {
+      if (broken && job.tenantId === 't1') throw new Error('no')
+      return delivered(job)
+    })
+    append(1, 64 * MIB)
+    append(2, 64 * MIB)
+    const ofFirst = () => jobs.filter((job) => job.tenantId === 't1').length
+    const tries: number[] = []
+    for (let second = 0; second <= 16; second++) {
+      await wait(second === 0 ? 0 : 1_000)
+      tries.push(ofFirst())
+    }
+    expect(tries).toEqual([1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5])
+    expect(faults.every(([tenantNo]) => tenantNo === 1)).toBe(true)
+    expect(scheduler.progress(2)).toBe(2)
+    for (let round = 0; round < 12; round++) await wait(300_000)
+    const before = ofFirst()
+    await wait(300_000)
+    expect(ofFirst()).toBe(before + 1)
+    broken = false
+    await wait(300_000)
+    expect(scheduler.progress(1)).toBe(1)
+  })
+
+  test('a lake ahead of its log is an alarm, and nothing is delivered', async () => {
+    const { scheduler, jobs, faults, lake, append } = world(delivered)
+    lake.set('t1', 9)
+    append(1, 64 * MIB)
+    await scheduler.tick()
+    expect(jobs).toEqual([])
+    expect(faults[0]![1]).toContain('up to offset 9, the log ends at 1')
+  })
+
+  test('a tenant that nobody knows harms no other', async () => {
+    const { scheduler, faults, append } = world(delivered)
+    append(99, 64 * MIB)
+    append(1, 64 * MIB)
+    await scheduler.tick()
+    expect(faults.map(([tenantNo]) => tenantNo)).toEqual([99])
+    expect(scheduler.progress(1)).toBe(2)
+  })
+})
+
+describe('flush', () => {
+  test('delivers at once what is durable, of one tenant or of all', async () => {
+    const { scheduler, jobs, append } = world(delivered)
+    append(1, 1)
+    append(2, 1)
+    await scheduler.flush(2)
+    expect(jobs.map((job) => job.tenantId)).toEqual(['t2'])
+    await scheduler.flush()
+    expect([scheduler.progress(1), scheduler.progress(2)]).toEqual([1, 2])
+  })
+
+  test('resolves when there is nothing to do', async () => {
+    const { scheduler, append } = world(delivered)
+    await scheduler.flush()
+    await scheduler.flush(7)
+    append(1, 1)
+    await scheduler.flush(1)
+    await scheduler.flush(1)
+    expect(scheduler.progress(1)).toBe(1)
+  })
+
+  test('during a run of another tenant is done after it', async () => {
+    let release = () => {}
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const { scheduler, append } = world(async (job) => {
+      if (job.tenantId === 't1') await held
+      return delivered(job)
+    })
+    append(1, 64 * MIB)
+    const running = scheduler.tick()
+    append(2, 1)
+    const flushed = scheduler.flush(2)
+    release()
+    await Promise.all([running, flushed])
+    expect(scheduler.progress(2)).toBe(2)
+  })
+
+  test('rejects when the job fails, and ignores an earlier wait', async () => {
+    let broken = true
+    const { scheduler, append } = world((job) => {
+      if (broken) throw new Error('no')
+      return delivered(job)
+    })
+    append(1, 1)
+    await expect(scheduler.flush(1)).rejects.toThrow('no')
+    broken = false
+    await scheduler.flush(1)
+    expect(scheduler.progress(1)).toBe(1)
+  })
+
+  test('is refused after stop, which ends the worker', async () => {
+    const { scheduler, append, stopCount, jobs } = world(delivered)
+    append(1, 64 * MIB)
+    await scheduler.stop()
+    await expect(scheduler.flush(1)).rejects.toThrow('stopped')
+    await scheduler.tick()
+    expect([stopCount(), jobs.length]).toEqual([1, 0])
+  })
+})
