@@ -1,0 +1,90 @@
+/**
+ * Deterministic behavioural events for measuring: moves by random walk, scrolls, clicks, page views, in the
+ * shape and size (about 400 bytes) of the article this pipeline follows.
+ */
+export function eventMaker(seed = 12345) {
+  let state = seed >>> 0
+  const next = () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+  const whole = (below) => Math.floor(next() * below)
+  const hex = (length) => Array.from({ length }, () => whole(16).toString(16)).join('')
+  // Log-uniform: a heavy head and a long tail, as pages and elements have.
+  const popular = (count) => Math.min(count - 1, Math.floor(count ** next() - 1 + next() * 0.5))
+  const agents = Array.from(
+    { length: 60 },
+    (_, at) =>
+      `Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/${100 + at}.0.0.0 Safari/537.36`,
+  )
+  const paths = [
+    '/',
+    ...Array.from(
+      { length: 499 },
+      (_, at) => `/${['product', 'category', 'blog', 'account'][at % 4]}/${hex(6)}`,
+    ),
+  ]
+  const targets = Array.from(
+    { length: 800 },
+    (_, at) =>
+      `main>section.${['hero', 'grid', 'list'][at % 3]}>div:nth-of-type(${1 + (at % 9)})>button:nth-of-type(${1 + (at % 4)})`,
+  )
+  const newSession = () => ({
+    visitorId: hex(16),
+    sessionId: hex(16),
+    agent: agents[popular(60)],
+    path: paths[popular(500)],
+    x: whole(1400),
+    y: whole(900),
+    seq: 0,
+  })
+  const sessions = Array.from({ length: 400 }, newSession)
+  let nowMs = Date.now() - 3_600_000
+  return () => {
+    const at = whole(sessions.length)
+    const session = sessions[at]
+    const kind = next()
+    const eventType =
+      kind > 0.985 ? 'page' : kind > 0.96 ? 'click' : kind > 0.85 ? 'scroll' : 'pointermove'
+    if (eventType === 'page') session.path = paths[popular(500)]
+    session.x = Math.max(0, Math.min(1920, session.x + whole(41) - 20))
+    session.y = Math.max(0, Math.min(1080, session.y + whole(41) - 20))
+    nowMs += next()
+    const data =
+      eventType === 'scroll'
+        ? { scrollX: 0, scrollY: whole(4000) }
+        : eventType === 'page'
+          ? { viewportW: 1920, viewportH: 1080, referrer: '' }
+          : {
+              clientX: session.x,
+              clientY: session.y,
+              pageX: session.x,
+              pageY: session.y + 40,
+              pointerId: 1,
+              pointerType: 'mouse',
+            }
+    const event = {
+      eventType,
+      browser: session.agent,
+      timestamp: new Date(nowMs).toISOString(),
+      path: session.path,
+      target: targets[popular(800)],
+      data,
+      visitorId: session.visitorId,
+      sessionId: session.sessionId,
+      seq: session.seq++,
+    }
+    if (next() < 0.004) sessions[at] = newSession()
+    return event
+  }
+}
+
+/** `count` bodies, each a JSON array of `size` events. */
+export function makeBodies(count, size) {
+  const make = eventMaker()
+  return Array.from({ length: count }, () =>
+    Buffer.from(JSON.stringify(Array.from({ length: size }, make))),
+  )
+}

@@ -1,0 +1,22 @@
+/** The tenant's account as the server keeps it, and how long each stage takes at the moment. */
+import { type Request, request } from './request.ts'
+
+interface Flow {
+  readonly acceptMs: number | null
+  readonly syncMs: number | null
+  readonly lakeMs: number | null
+  readonly queryMs: number | null
+}
+
+export interface Ledger {
+  readonly received: number
+  readonly accepted: number
+  readonly rejected: number
+  readonly duplicate: number
+  readonly delivered: number
+  readonly pending: number
+  readonly flow: Flow
+}
+
+export const readLedger = (options: Request = {}): Promise<Ledger> =>
+  request<Ledger>('/v1/ledger', options)

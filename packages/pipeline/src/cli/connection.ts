@@ -1,0 +1,170 @@
+/**
+ * The CLI's way to a server: where it is, who asks, and one function to call it.
+ *
+ * The address comes from --url, MILLRACE_URL or DIR/server.json of a running server; the client from
+ * flags, the environment or DIR/credentials.json. Without --data the folders `millrace-data` and
+ * `millrace-demo` below the working folder are tried, so that both ways to start are found.
+ */
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { Problem } from '@millrace/protocol'
+import { MillraceError } from '../kit/errors.ts'
+
+export interface ConnectionFlags {
+  readonly data?: string
+  readonly url?: string
+  readonly clientId?: string
+  readonly clientSecret?: string
+}
+
+export interface Connection {
+  readonly url: string
+  readonly clientId: string
+  /** A Bearer token with some minutes left. */
+  token(): Promise<string>
+  /** Calls the API with a fresh token; throws MillraceError `refused` with the server's own words. */
+  call(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<Response>
+  json<T>(method: string, path: string, body?: unknown): Promise<T>
+}
+
+const DEFAULT_FOLDERS = ['millrace-data', 'millrace-demo']
+/** Tokens live 15 minutes; a new one is fetched well before. */
+const TOKEN_REUSE_MS = 10 * 60_000
+
+export async function connect(flags: ConnectionFlags): Promise<Connection> {
+  const folder = findFolder(flags)
+  const url = flags.url ?? process.env.MILLRACE_URL ?? readJson(folder, 'server.json')?.url
+  if (typeof url !== 'string') {
+    throw new MillraceError(
+      'not_running',
+      `no server runs on ${flags.data ?? DEFAULT_FOLDERS.join(' or ')}`,
+    )
+  }
+  const credentials = readJson(folder, 'credentials.json')
+  const clientId = flags.clientId ?? process.env.MILLRACE_CLIENT_ID ?? credentials?.clientId
+  const clientSecret =
+    flags.clientSecret ?? process.env.MILLRACE_CLIENT_SECRET ?? credentials?.clientSecret
+  if (typeof clientId !== 'string' || typeof clientSecret !== 'string') {
+    throw new MillraceError('bad_input', 'no client id and secret', {
+      hint: 'Name the data folder with --data, or set MILLRACE_CLIENT_ID and MILLRACE_CLIENT_SECRET.',
+    })
+  }
+  return connection(url.replace(/\/$/, ''), clientId, clientSecret)
+}
+
+function connection(url: string, clientId: string, clientSecret: string): Connection {
+  let held: { text: Promise<string>; fetchedMs: number } | undefined
+  const token = () => {
+    if (held === undefined || performance.now() - held.fetchedMs > TOKEN_REUSE_MS) {
+      held = { text: fetchToken(url, clientId, clientSecret), fetchedMs: performance.now() }
+      // A failed fetch is not kept.
+      held.text.catch(() => {
+        held = undefined
+      })
+    }
+    return held.text
+  }
+  const call: Connection['call'] = async (method, path, body, headers = {}) => {
+    const response = await request(`${url}${path}`, {
+      method,
+      headers: {
+        Authorization: `Bearer ${await token()}`,
+        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined
+        ? {}
+        : { body: body instanceof Uint8Array ? Buffer.from(body) : JSON.stringify(body) }),
+    })
+    if (response.ok) return response
+    throw await refusal(response)
+  }
+  return {
+    url,
+    clientId,
+    token,
+    call,
+    json: async <T>(...call_: [string, string, unknown?]) =>
+      (await (await call(...call_)).json()) as T,
+  }
+}
+
+async function fetchToken(url: string, clientId: string, clientSecret: string): Promise<string> {
+  const response = await request(`${url}/oauth/token`, {
+    method: 'POST',
+    headers: {
+      Authorization: `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toString('base64')}`,
+      'Content-Type': 'application/x-www-form-urlencoded',
+    },
+    body: 'grant_type=client_credentials',
+  })
+  if (!response.ok) throw await refusal(response)
+  return ((await response.json()) as { access_token: string }).access_token
+}
+
+async function request(url: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init)
+  } catch (error) {
+    throw new MillraceError('not_running', `no server answers at ${new URL(url).origin}`, {
+      cause: error,
+    })
+  }
+}
+
+/** An error answer as an error: `status` and `code` are kept for callers that branch. */
+export class RefusedError extends MillraceError {
+  readonly status: number
+  readonly problem: Partial<Problem>
+  constructor(
+    status: number,
+    problem: Partial<Problem>,
+    message: string,
+    hint: string | undefined,
+  ) {
+    super('refused', message, hint === undefined ? {} : { hint })
+    this.status = status
+    this.problem = problem
+  }
+}
+
+async function refusal(response: Response): Promise<RefusedError> {
+  const text = await response.text()
+  let problem: Partial<Problem> & { error?: string; error_description?: string } = {}
+  try {
+    problem = JSON.parse(text) as typeof problem
+  } catch {
+    // Not ours: the status alone must do.
+  }
+  const said = [problem.title ?? problem.error, problem.detail ?? problem.error_description]
+    .filter(Boolean)
+    .join(': ')
+  return new RefusedError(
+    response.status,
+    problem,
+    said === '' ? `the server answered ${response.status}` : said,
+    problem.hint,
+  )
+}
+
+function findFolder(flags: ConnectionFlags): string | undefined {
+  const named = flags.data ?? process.env.MILLRACE_DATA
+  if (named !== undefined) return resolve(named)
+  return DEFAULT_FOLDERS.map((name) => resolve(name)).find(
+    (folder) => readJson(folder, 'server.json') !== undefined,
+  )
+}
+
+function readJson(folder: string | undefined, name: string): Record<string, unknown> | undefined {
+  if (folder === undefined) return undefined
+  try {
+    return JSON.parse(readFileSync(join(folder, name), 'utf8')) as Record<string, unknown>
+  } catch {
+    return undefined
+  }
+}

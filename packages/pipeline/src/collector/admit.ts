@@ -1,0 +1,73 @@
+/**
+ * Who sends this batch, and may they: the credential decides tenant and source, nothing else does.
+ *
+ * A write key stands in web pages, so it is looked up, not compared in secret; the origins its source
+ * lists stop other sites from using it by accident (a script can forge `Origin`, a browser cannot). A
+ * Bearer token is a server's: it names its source with `?source=`, else the tenant's first is meant.
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import { type Problem, problem } from '@millrace/protocol'
+import type { Source, Tenant, TenantStore } from '../tenants/tenant-store.ts'
+
+export interface Sender {
+  readonly tenantNo: number
+  readonly source: Source
+  /** A server credential: may send `historical` batches. */
+  readonly server: boolean
+}
+
+/** Answers who a Bearer token is, with scope `events:write` already checked. */
+export type AuthorizeBearer = (
+  headers: IncomingHttpHeaders,
+) => Promise<{ tenant: Tenant } | Problem>
+
+export interface Credentials {
+  /** `?key=`, the header `X-Write-Key`, or the envelope's `key`, in this order. */
+  readonly writeKey: string | undefined
+  readonly headers: IncomingHttpHeaders
+  /** `?source=`. */
+  readonly sourceName: string | undefined
+}
+
+export async function admit(
+  store: Pick<TenantStore, 'sourceByKey' | 'sources'>,
+  authorizeBearer: AuthorizeBearer,
+  { writeKey, headers, sourceName }: Credentials,
+): Promise<Sender | Problem> {
+  if (headers.authorization !== undefined) {
+    const principal = await authorizeBearer(headers)
+    if (!('tenant' in principal)) return principal
+    const sources = store.sources(principal.tenant.tenantNo)
+    const source =
+      sourceName === undefined ? sources[0] : sources.find(({ name }) => name === sourceName)
+    if (source === undefined) {
+      return problem(
+        'not_found',
+        sourceName === undefined
+          ? 'the tenant has no source'
+          : `no source "${sourceName.slice(0, 40)}"`,
+      )
+    }
+    return { tenantNo: source.tenantNo, source, server: true }
+  }
+  const source = writeKey === undefined ? undefined : store.sourceByKey(writeKey)
+  if (source === undefined) {
+    return problem(
+      'unauthorized',
+      writeKey === undefined ? 'no write key and no token' : 'the write key is not known',
+    )
+  }
+  return (
+    refusedOrigin(source, headers.origin) ?? { tenantNo: source.tenantNo, source, server: false }
+  )
+}
+
+/** Only where the source lists origins and the header is there: servers and apps send none. */
+function refusedOrigin(source: Source, origin: string | undefined): Problem | undefined {
+  if (origin === undefined || source.origins.length === 0 || source.origins.includes(origin))
+    return undefined
+  return problem(
+    'forbidden_origin',
+    `origin ${origin.slice(0, 100)} is not among those of source ${source.name}`,
+  )
+}

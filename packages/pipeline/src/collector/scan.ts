@@ -1,0 +1,161 @@
+/**
+ * A whole request body in one pass: its grammar, its events, its envelope's members.
+ *
+ * Nothing is decided here that needs the whole body: an event without a path may find one in an
+ * envelope whose `path` comes after the events, so each event's facts are noted in a byte and
+ * `decode.ts` decides. The arrays are made once and used for every body: decoding is synchronous, and
+ * the accepting path allocates nothing per event.
+ *
+ * A single event cannot be told from an envelope before its last member, so an object without
+ * `events` is scanned twice: once for the grammar, once as an event.
+ */
+import { Envelope, limits, type RejectionCode } from '@millrace/protocol'
+import { findKey, KeyTable } from './key-table.ts'
+import { createFacts, lacksPath, scanEvent } from './scan-event.ts'
+import * as json from './scan-json.ts'
+import { createScan, JsonFault, scanKey, scanValue, skipBlanks } from './scan-json.ts'
+
+/** Notes on one event. `RECORD_FLAGS.mixed` and `.wild` (1 and 2) stand in the lowest bits. */
+export const NOTES = {
+  flags: 3,
+  lacksPath: 4,
+  consentStated: 8,
+  measureRefused: 16,
+  refused: 32,
+} as const
+
+/** Why an event was refused: the code and the position of what is to blame. */
+export interface Refusal {
+  readonly code: RejectionCode
+  readonly at: number
+}
+
+/** Names an envelope may hold. */
+export const ENVELOPE_NAMES = Object.keys(Envelope.properties)
+const ENVELOPE_KEYS = new KeyTable(ENVELOPE_NAMES)
+const EVENTS = ENVELOPE_NAMES.indexOf('events')
+
+export interface EnvelopeMember {
+  /** Index in ENVELOPE_NAMES, or -1. */
+  readonly index: number
+  /** Position of the key's opening quote. */
+  readonly keyStart: number
+  /** Its value is [start, end). */
+  readonly start: number
+  readonly end: number
+}
+
+export interface ScannedBody {
+  /** What stands at the top level; `other` is JSON, but no batch. */
+  shape: 'array' | 'event' | 'envelope' | 'other'
+  /** All events, also those above the limit, which are only counted. */
+  eventCount: number
+  /** Event i is [bounds[2i], bounds[2i + 1]). */
+  readonly bounds: Int32Array
+  readonly notes: Uint8Array
+  readonly refusals: Map<number, Refusal>
+  /** Members of the envelope but the array of events, in their order. */
+  readonly members: EnvelopeMember[]
+  /** The array of events: brackets included, or of the single event. */
+  eventsStart: number
+  eventsEnd: number
+}
+
+const scan = createScan()
+const facts = createFacts()
+const body: ScannedBody = {
+  shape: 'other',
+  eventCount: 0,
+  bounds: new Int32Array(2 * limits.EVENTS_PER_BATCH_MAX),
+  notes: new Uint8Array(limits.EVENTS_PER_BATCH_MAX),
+  refusals: new Map(),
+  members: [],
+  eventsStart: 0,
+  eventsEnd: 0,
+}
+
+/**
+ * Scans `bytes` from `from` to their end. Throws `JsonFault`. The result is valid until the next call.
+ */
+export function scanBody(bytes: Uint8Array, from: number): ScannedBody {
+  scan.bytes = bytes
+  body.eventCount = 0
+  body.refusals.clear()
+  body.members.length = 0
+  const start = skipBlanks(bytes, from)
+  const end = scanTop(bytes, start)
+  const rest = skipBlanks(bytes, end)
+  if (rest < bytes.length) throw new JsonFault(rest, 'the end of the body')
+  return body
+}
+
+function scanTop(bytes: Uint8Array, start: number): number {
+  switch (bytes[start]) {
+    case json.OPEN_BRACKET:
+      body.shape = 'array'
+      return scanEvents(bytes, start)
+    case json.OPEN_BRACE: {
+      const end = scanEnvelope(bytes, start)
+      if (body.shape === 'envelope') return end
+      body.members.length = 0
+      body.eventsStart = start
+      body.eventsEnd = end
+      return noteEvent(start)
+    }
+    default:
+      body.shape = 'other'
+      return scanValue(scan, start, 0)
+  }
+}
+
+/** `start` is at the bracket. */
+function scanEvents(bytes: Uint8Array, start: number): number {
+  body.eventsStart = start
+  let i = skipBlanks(bytes, start + 1)
+  while (bytes[i] !== json.CLOSE_BRACKET) i = json.nextElement(bytes, noteEvent(i))
+  body.eventsEnd = i + 1
+  return i + 1
+}
+
+function noteEvent(start: number): number {
+  const index = body.eventCount++
+  if (index >= limits.EVENTS_PER_BATCH_MAX) return scanValue(scan, start, 0)
+  const end = scanEvent(scan, facts, start)
+  body.bounds[2 * index] = start
+  body.bounds[2 * index + 1] = end
+  let notes = facts.flags
+  if (lacksPath(facts)) notes |= NOTES.lacksPath
+  if (facts.consentStated) notes |= NOTES.consentStated
+  if (facts.measureRefused) notes |= NOTES.measureRefused
+  if (scan.code !== undefined) {
+    notes |= NOTES.refused
+    body.refusals.set(index, { code: scan.code, at: scan.at })
+  }
+  body.notes[index] = notes
+  return end
+}
+
+/** An object: an envelope if one of its members is `events`. The first array of that name counts. */
+function scanEnvelope(bytes: Uint8Array, from: number): number {
+  body.shape = 'event'
+  let hasEvents = false
+  let i = skipBlanks(bytes, from + 1)
+  while (bytes[i] !== json.CLOSE_BRACE) {
+    const keyStart = i
+    i = scanKey(scan, i)
+    const start = i
+    const index = findKey(scan, ENVELOPE_KEYS)
+    if (index === EVENTS) body.shape = 'envelope'
+    if (index === EVENTS && !hasEvents && bytes[start] === json.OPEN_BRACKET) {
+      hasEvents = true
+      i = scanEvents(bytes, start)
+    } else {
+      i = scanValue(scan, start, 0)
+      if (body.members.length < limits.KEYS_PER_OBJECT_MAX) {
+        body.members.push({ index, keyStart, start, end: i })
+      }
+    }
+    i = json.nextMember(bytes, i)
+  }
+  return i + 1
+}

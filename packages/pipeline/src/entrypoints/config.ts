@@ -1,0 +1,171 @@
+/**
+ * The one place that reads flags, environment and the YAML file: into a typed, frozen `Config`.
+ *
+ * The three say the same things; a flag wins over the environment, the environment over the file, the
+ * file over the default. A value that cannot be used stops the start with its name, what was found and
+ * what is allowed. Nothing else in the program reads `process.env`.
+ */
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { parse } from 'yaml'
+import { MillraceError } from '../kit/errors.ts'
+
+export interface Config {
+  /** Absolute path of the data folder. */
+  readonly data: string
+  /** 0 picks a free one. */
+  readonly port: number
+  readonly host: string
+  /** The lake's bucket name; fixed at first start. Undefined: a random one is made. */
+  readonly lakeBucket: string | undefined
+  /** The address that clients use, where a proxy stands before the server; issuer of tokens. */
+  readonly publicUrl: string | undefined
+  readonly logLevel: string
+  readonly segmentMib: number
+  /** What waits for a tenant is delivered at this size at the latest. */
+  readonly flushMib: number
+}
+
+interface Setting {
+  readonly name: keyof Config
+  readonly flag: string
+  readonly env: string
+  readonly help: string
+  readonly fallback: string | undefined
+  readonly read: (text: string) => Config[keyof Config] | undefined
+  readonly allowed: string
+}
+
+const integerBetween = (low: number, high: number) => (text: string) =>
+  /^\d{1,10}$/.test(text) && Number(text) >= low && Number(text) <= high ? Number(text) : undefined
+
+export const SETTINGS: readonly Setting[] = [
+  {
+    name: 'data',
+    flag: '--data <dir>',
+    env: 'MILLRACE_DATA',
+    help: 'data folder',
+    fallback: 'millrace-data',
+    read: (text) => (text === '' ? undefined : resolve(text)),
+    allowed: 'a folder',
+  },
+  {
+    name: 'port',
+    flag: '--port <n>',
+    env: 'MILLRACE_PORT',
+    help: 'port to listen on; 0 picks a free one',
+    fallback: '4300',
+    read: integerBetween(0, 65_535),
+    allowed: '0 to 65535',
+  },
+  {
+    name: 'host',
+    flag: '--host <h>',
+    env: 'MILLRACE_HOST',
+    help: 'address to listen on',
+    fallback: '127.0.0.1',
+    read: (text) => (/^[A-Za-z0-9.:_-]+$/.test(text) ? text : undefined),
+    allowed: 'a host name or address',
+  },
+  {
+    name: 'lakeBucket',
+    flag: '--lake-bucket <name>',
+    env: 'MILLRACE_LAKE_BUCKET',
+    help: 'bucket name of the lake; fixed at first start',
+    fallback: undefined,
+    read: (text) => (/^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/.test(text) ? text : undefined),
+    allowed: '3 to 63 lower-case letters, digits and dashes',
+  },
+  {
+    name: 'publicUrl',
+    flag: '--public-url <url>',
+    env: 'MILLRACE_PUBLIC_URL',
+    help: 'address that clients use, behind a proxy',
+    fallback: undefined,
+    read: (text) => (/^https?:\/\/[^\s/]+$/.test(text) ? text : undefined),
+    allowed: 'http(s)://host[:port]',
+  },
+  {
+    name: 'logLevel',
+    flag: '--log-level <level>',
+    env: 'MILLRACE_LOG_LEVEL',
+    help: 'debug, info, warn, error or silent',
+    fallback: 'info',
+    read: (text) =>
+      ['debug', 'info', 'warn', 'error', 'silent'].includes(text) ? text : undefined,
+    allowed: 'debug, info, warn, error, silent',
+  },
+  {
+    name: 'segmentMib',
+    flag: '--segment-mib <n>',
+    env: 'MILLRACE_SEGMENT_MIB',
+    help: 'size of a log segment',
+    fallback: '64',
+    read: integerBetween(1, 1024),
+    allowed: '1 to 1024',
+  },
+  {
+    name: 'flushMib',
+    flag: '--flush-mib <n>',
+    env: 'MILLRACE_FLUSH_MIB',
+    help: 'a tenant is delivered to the lake when this much waits, or by age',
+    fallback: '64',
+    read: integerBetween(1, 256),
+    allowed: '1 to 256',
+  },
+]
+
+export interface ConfigInput {
+  /** Flags by setting name. */
+  readonly flags: Readonly<Record<string, string | undefined>>
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Path of a YAML file; members are the setting names. */
+  readonly file?: string | undefined
+}
+
+export function readConfig({ flags, environment, file }: ConfigInput): Config {
+  const written = file === undefined ? {} : readYaml(file)
+  const config: Record<string, unknown> = {}
+  for (const { name, env, fallback, read, allowed } of SETTINGS) {
+    const [from, text] =
+      flags[name] !== undefined
+        ? [`--${kebab(name)}`, flags[name]]
+        : environment[env] !== undefined
+          ? [env, environment[env]]
+          : written[name] !== undefined
+            ? [`${file}: ${name}`, String(written[name])]
+            : ['default', fallback]
+    if (text === undefined) continue
+    const value = read(text)
+    if (value === undefined)
+      throw new MillraceError('bad_config', `${from} is "${text}", allowed: ${allowed}`)
+    config[name] = value
+  }
+  return Object.freeze({ lakeBucket: undefined, publicUrl: undefined, ...config }) as Config
+}
+
+function readYaml(file: string): Record<string, unknown> {
+  let members: unknown
+  try {
+    members = parse(readFileSync(file, 'utf8'))
+  } catch (error) {
+    throw new MillraceError('bad_config', `${file}: ${(error as Error).message.split('\n')[0]}`, {
+      cause: error,
+    })
+  }
+  if (members === null || members === undefined) return {}
+  if (typeof members !== 'object' || Array.isArray(members))
+    throw new MillraceError('bad_config', `${file}: settings are members of one mapping`)
+  const unknown = Object.keys(members).find((key) => !SETTINGS.some(({ name }) => name === key))
+  if (unknown !== undefined) {
+    throw new MillraceError(
+      'bad_config',
+      `${file}: "${unknown}" is no setting; there are ${SETTINGS.map(({ name }) => name).join(', ')}`,
+    )
+  }
+  return members as Record<string, unknown>
+}
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}

@@ -1,0 +1,182 @@
+/**
+ * Every route of the server, mounted: the hot one on bare HTTP, the rest on the framework.
+ */
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { Hono } from 'hono'
+import type { Logger } from 'pino'
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import type { Door } from '../collector/accept-batch.ts'
+import { ingestRoute } from '../collector/ingest-route.ts'
+import { LiveFeed } from '../collector/live-feed.ts'
+import { liveRoutes } from '../collector/live-routes.ts'
+import { type Body, readBody } from '../collector/request-body.ts'
+import { requestStamper } from '../collector/stamp.ts'
+import { meteredLog, Traffic } from '../collector/traffic.ts'
+import type { RecentMedian } from '../kit/recent-median.ts'
+import type { LakeReader } from '../lake/lake-reader.ts'
+import type { DiskLog } from '../log/disk-log.ts'
+import { ledgerRoutes } from '../query/ledger-routes.ts'
+import { queryRoutes } from '../query/routes.ts'
+import type { RunSql } from '../query/run-sql.ts'
+import { type Authorize, factsOf } from '../tenants/authorize.ts'
+import { controlRoutes } from '../tenants/control-routes.ts'
+import type { Makers } from '../tenants/create-tenant.ts'
+import type { Links } from '../tenants/links.ts'
+import { oauthRoutes } from '../tenants/oauth-routes.ts'
+import { sessionRoutes } from '../tenants/session-routes.ts'
+import type { SigningKeys } from '../tenants/signing-keys.ts'
+import type { Scope } from '../tenants/tenant-store.ts'
+import type { Tokens } from '../tenants/tokens.ts'
+import type { Demo } from './demo.ts'
+import { demoRoutes } from './demo-routes.ts'
+import { openApiRoutes } from './openapi.ts'
+import { ASSETS, staticRoutes } from './static-routes.ts'
+import { notFound, statusRoutes } from './status-routes.ts'
+
+export interface DoorParts {
+  readonly makers: Makers
+  readonly keys: SigningKeys
+  readonly tokens: Tokens
+  readonly authorize: Authorize
+  readonly links: Links
+  readonly issuer: () => string
+  readonly log: DiskLog
+  readonly lake: LakeReader
+  readonly run: RunSql
+  readonly queryMs: RecentMedian
+  readonly demo: Demo | undefined
+  readonly writeKey: string
+  readonly logger: Logger
+}
+
+export interface Doors {
+  readonly app: Hono
+  readonly hot: (request: IncomingMessage, response: ServerResponse) => boolean
+}
+
+export function composeDoors(parts: DoorParts): Doors {
+  const { makers, authorize, log, lake, logger } = parts
+  const elapsed = () => performance.now()
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry, prefix: 'millrace_process_' })
+  const live = new LiveFeed(makers.clock)
+  const failed = (error: unknown) => logger.error({ err: error }, 'a request met a fault of ours')
+  const traffic = new Traffic(registry, live, failed)
+  const door: Door = {
+    log: meteredLog(log, elapsed, traffic.syncMs),
+    store: makers.store,
+    authorizeBearer: (headers) => authorize(factsOfNode(headers), 'events:write'),
+    stamp: requestStamper(),
+    clock: makers.clock,
+    observer: traffic,
+  }
+  const may = (request: Request, scope: Scope) => authorize(factsOf(request), scope)
+
+  const app = new Hono()
+  app.route(
+    '/',
+    statusRoutes({
+      demo: parts.demo !== undefined,
+      registry,
+      notReady: () => log.fault()?.message,
+    }),
+  )
+  app.route('/', oauthRoutes({ ...parts, ...makers }))
+  app.route(
+    '/',
+    sessionRoutes({
+      ...makers,
+      links: parts.links,
+      // TLS ends at the proxy, so the address that clients use says whether there is any.
+      isHttps: () => parts.issuer().startsWith('https:'),
+    }),
+  )
+  app.route('/', controlRoutes({ ...makers, authorize }))
+  app.route('/', queryRoutes({ run: parts.run, authorize: may, failed }))
+  app.route(
+    '/',
+    ledgerRoutes({
+      log,
+      delivered: async (tenantId) => ({
+        events: (await lake.snapshot(tenantId, 'events')).recordCount,
+        nextOffset: await lake.offset(tenantId, log.logId),
+      }),
+      duplicates: (tenantNo) => traffic.duplicates(tenantNo),
+      flow: () => ({
+        acceptMs: traffic.acceptMs.get(),
+        syncMs: traffic.syncMs.get(),
+        queryMs: parts.queryMs.get(),
+      }),
+      now: () => makers.clock.now(),
+      authorize: may,
+    }),
+  )
+  app.route(
+    '/',
+    liveRoutes({
+      live,
+      door,
+      clock: makers.clock,
+      authorize: (request) => may(request, 'events:read'),
+      readBody: readWebBody,
+    }),
+  )
+  app.route('/', openApiRoutes(parts.issuer))
+  mountPages(app, parts, may)
+  app.notFound((context) => notFound(context.req.raw))
+  app.onError((error) => {
+    failed(error)
+    return new Response('{"code":"internal","status":500,"title":"A fault of the server"}', {
+      status: 500,
+      headers: { 'Content-Type': 'application/problem+json' },
+    })
+  })
+  return { app, hot: ingestRoute(door, traffic, elapsed) }
+}
+
+function mountPages(
+  app: Hono,
+  { demo, writeKey }: DoorParts,
+  may: (request: Request, scope: Scope) => Promise<object>,
+): void {
+  if (demo !== undefined) {
+    app.route(
+      '/',
+      demoRoutes({
+        state: demo.state,
+        startedMs: Date.now(),
+        writeKey,
+        authorize: (request) => may(request, 'events:write'),
+      }),
+    )
+    app.route('/', staticRoutes(join(ASSETS, 'shop'), '/shop'))
+    app.get('/shop', (context) => context.redirect('/shop/'))
+  }
+  app.route('/', staticRoutes(join(ASSETS, 'tracker'), '', true))
+  app.route(
+    '/',
+    staticRoutes(join(ASSETS, 'console'), '', false, demo === undefined ? ['demo.html'] : []),
+  )
+}
+
+function factsOfNode(headers: IncomingHttpHeaders) {
+  return {
+    method: 'POST',
+    header: (name: string) => {
+      const value = headers[name]
+      return Array.isArray(value) ? value.join(', ') : value
+    },
+    query: () => undefined,
+  }
+}
+
+/** The framework's request as the hot route's reader wants it: the same limits, the same answers. */
+function readWebBody(request: Request): Promise<Body> {
+  const source = request.body === null ? Readable.from([]) : Readable.fromWeb(request.body as never)
+  const like = Object.assign(source, {
+    headers: Object.fromEntries(request.headers),
+  }) as unknown as IncomingMessage
+  return new Promise((resolve) => readBody(like, resolve))
+}
