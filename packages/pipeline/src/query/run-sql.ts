@@ -81,15 +81,9 @@ export type RunSql = (request: SqlRequest, signal?: AbortSignal) => Promise<SqlO
 export function sqlRunner(parts: SqlRunnerParts): RunSql {
   return async (request, signal) => {
     const startedMs = parts.elapsed()
-    const tables = await readTables(parts, request.tenant.tenantId)
-    const fromOffset = Math.min(...Object.values(tables).map((table) => table.fromOffset))
-    let tail: Tail
-    try {
-      tail = await parts.tails.acquire(request.tenant.tenantNo, fromOffset)
-    } catch (error) {
-      if (!(error instanceof TailTooLong)) throw error
-      return { problem: problem('unavailable', error.message, { hint: TAIL_HINT }) }
-    }
+    const opened = await openTables(parts, request, startedMs, signal)
+    if ('problem' in opened) return opened
+    const { tables, tail } = opened
     try {
       const answer = await parts.engine.run(jobOf(parts, request, tables, tail), signal)
       if ('problem' in answer) return answer
@@ -110,7 +104,35 @@ export function sqlRunner(parts: SqlRunnerParts): RunSql {
   }
 }
 
+/** How often a question looks whether delivery has caught up. */
+const CATCH_UP_MS = 250
 const TAIL_HINT = 'Ask again in a minute. If it lasts, delivery stands still: see the server log.'
+
+/**
+ * Tables and tail of one question. When more waits in the log than a question may read, delivery is behind
+ * (a large import): it is waited for within the question's own time, with everything read anew.
+ */
+async function openTables(
+  parts: SqlRunnerParts,
+  { tenant, timeoutMs }: SqlRequest,
+  startedMs: number,
+  signal: AbortSignal | undefined,
+): Promise<{ tables: Record<TableName, TableInput>; tail: Tail } | { problem: Problem }> {
+  for (;;) {
+    const tables = await readTables(parts, tenant.tenantId)
+    const fromOffset = Math.min(...Object.values(tables).map((table) => table.fromOffset))
+    try {
+      return { tables, tail: await parts.tails.acquire(tenant.tenantNo, fromOffset) }
+    } catch (error) {
+      if (!(error instanceof TailTooLong)) throw error
+      const isOver = parts.elapsed() - startedMs + CATCH_UP_MS > timeoutMs
+      if (isOver || signal?.aborted === true) {
+        return { problem: problem('unavailable', error.message, { hint: TAIL_HINT }) }
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, CATCH_UP_MS))
+  }
+}
 
 async function readTables(
   parts: SqlRunnerParts,
