@@ -69,7 +69,10 @@ export async function logIn(credential: Credential): Promise<void> {
 }
 
 export async function logOut(): Promise<void> {
-  const headers = { 'x-csrf-token': session.value?.csrf ?? '' }
+  // Another tab may have logged in anew: the cookie is shared, and so is its end.
+  await resumeSession()
+  if (!session.value) return
+  const headers = { 'x-csrf-token': session.value.csrf }
   const response = await ask({ method: 'DELETE', headers })
   if (!response.ok && response.status !== 401) throw await problemOf(response)
   session.value = null

@@ -1,3 +1,4 @@
+/** The tenants of this login: a choice where there are several, a name where there is one. */
 import { chooseTenant, session, tenant } from '../api/session.ts'
 
 export function TenantSwitcher() {

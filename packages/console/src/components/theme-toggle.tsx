@@ -1,3 +1,4 @@
+/** The button between light and dark; what is chosen is remembered by kit/theme.ts. */
 import { theme, toggleTheme } from '../kit/theme.ts'
 
 export function ThemeToggle() {

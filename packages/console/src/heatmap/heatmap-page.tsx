@@ -1,3 +1,4 @@
+/** The heatmap of a page: which page, clicks or moves, on which device; binned by SQL, drawn by draw.ts. */
 import { useEffect, useState } from 'preact/hooks'
 import { numberOf, records, runQuery, textOf } from '../api/query.ts'
 import { ProblemNotice } from '../components/notice.tsx'
@@ -119,6 +120,11 @@ export function HeatmapPage() {
       </div>
       {error !== undefined && <ProblemNotice error={error} />}
       {options?.pages.length === 0 && <Nothing />}
+      {error === undefined && reading === undefined && options?.pages.length !== 0 && (
+        <div class="empty" role="status">
+          <p>Reading…</p>
+        </div>
+      )}
       {path !== undefined && reading !== undefined && (
         <section class="panel heat-panel">
           <Facts reading={reading} kind={kind} />

@@ -1,3 +1,4 @@
+/** What arrives, as it arrives: the account, the rate, the last hundred events. */
 import { useEffect, useState } from 'preact/hooks'
 import { tenant } from '../api/session.ts'
 import { formatRoute } from '../kit/route.ts'

@@ -1,3 +1,4 @@
+/** The page for who is not logged in; a one-time link in the address is tried before it is shown. */
 import { Mark } from '../components/mark.tsx'
 import { ThemeToggle } from '../components/theme-toggle.tsx'
 import { LoginForm } from './login-form.tsx'

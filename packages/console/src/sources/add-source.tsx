@@ -1,3 +1,4 @@
+/** The form that adds a source; the server says what a name may be. */
 import { useState } from 'preact/hooks'
 import { addSource } from '../api/sources.ts'
 import { ProblemNotice } from '../components/notice.tsx'
