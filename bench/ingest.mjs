@@ -3,8 +3,10 @@
  *
  *   node bench/ingest.mjs [--rounds 3] [--seconds 3] [--connections 64]
  *
- * Three servers in turn, several rounds, the same bodies (25 events of about 400 bytes): nginx that reads
- * the body and throws it away (the floor; skipped where nginx is missing), the plain server of
+ * Three servers in turn, several rounds, the same bodies (25 events of about 400 bytes): nginx that takes
+ * the body off the socket in pieces, throws them away and answers with a head alone (`return 204` never
+ * holds a body in one piece and looks at none of it: a floor, no peer; skipped where nginx is missing),
+ * the plain server of
  * `peers/plain-node.mjs`, and millrace as it is started by `millrace start`. CPU is that of the process
  * that answers, read from /proc; the lake is written by another process and measured by
  * `bench/delivery.mjs`. Absolute times move with the machine: read the ratios.

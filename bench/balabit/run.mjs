@@ -25,12 +25,20 @@ if (source === undefined) {
 const work = mkdtempSync(join(tmpdir(), 'millrace-balabit-'))
 const events = join(work, 'events.ndjson')
 console.log(machineLine())
-console.log(execFileSync('python3', [fileURLToPath(new URL('convert.py', import.meta.url)), source, events]).toString().trim())
+console.log(
+  execFileSync('python3', [fileURLToPath(new URL('convert.py', import.meta.url)), source, events])
+    .toString()
+    .trim(),
+)
 const expected = JSON.parse(
-  execFileSync('python3', ['-c', `
+  execFileSync('python3', [
+    '-c',
+    `
 import json, sys, pyarrow.parquet as parquet
 counts = parquet.read_table(sys.argv[1]).group_by(["user", "s"]).aggregate([([], "count_all")]).to_pylist()
-print(json.dumps(sorted([row["user"], row["s"], row["count_all"]] for row in counts)))`, source]).toString(),
+print(json.dumps(sorted([row["user"], row["s"], row["count_all"]] for row in counts)))`,
+    source,
+  ]).toString(),
 )
 
 const failures = [await plain(), await killed()].filter((good) => !good).length
@@ -42,7 +50,9 @@ async function plain() {
   const server = await startServer(data)
   const startedMs = performance.now()
   await importInto(data)
-  console.log(`import: ${((performance.now() - startedMs) / 1000).toFixed(1)} s, load and conversion to Parquet on the same cores`)
+  console.log(
+    `import: ${((performance.now() - startedMs) / 1000).toFixed(1)} s, load and conversion to Parquet on the same cores`,
+  )
   const good = await compare('import', server.url, data)
   await stopped(server, 'SIGTERM')
   return good
@@ -56,7 +66,11 @@ async function killed() {
   // In the middle: when half of the events are acknowledged.
   const total = expected.reduce((sum, [, , count]) => sum + count, 0)
   for (;;) {
-    const [[count]] = await sqlRows(server.url, readCredentials(data), 'select count(*) from events')
+    const [[count]] = await sqlRows(
+      server.url,
+      readCredentials(data),
+      'select count(*) from events',
+    )
     if (count > total / 2) break
     await new Promise((resolve) => setTimeout(resolve, 200))
   }
@@ -73,7 +87,9 @@ async function killed() {
 
 function importInto(data) {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [MILLRACE, 'import', events, '--data', data], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(process.execPath, [MILLRACE, 'import', events, '--data', data], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
     let said = ''
     child.stderr.on('data', (chunk) => {
       said += chunk
@@ -87,10 +103,20 @@ function importInto(data) {
 }
 
 async function compare(name, url, data) {
-  const found = await sqlRows(url, readCredentials(data), 'select visitor_id, client_session_id, count(*), count(distinct seq) from events group by all order by all')
-  const counts = found.map(([user, session, count]) => [user, session, count]).sort((left, right) => (left.join() < right.join() ? -1 : 1))
-  const same = JSON.stringify(counts) === JSON.stringify([...expected].sort((left, right) => (left.join() < right.join() ? -1 : 1)))
+  const found = await sqlRows(
+    url,
+    readCredentials(data),
+    'select visitor_id, client_session_id, count(*), count(distinct seq) from events group by all order by all',
+  )
+  const counts = found
+    .map(([user, session, count]) => [user, session, count])
+    .sort((left, right) => (left.join() < right.join() ? -1 : 1))
+  const same =
+    JSON.stringify(counts) ===
+    JSON.stringify([...expected].sort((left, right) => (left.join() < right.join() ? -1 : 1)))
   const doubled = found.filter(([, , count, distinct]) => count !== distinct).length
-  console.log(`${name}: ${found.reduce((sum, [, , count]) => sum + count, 0)} events in ${found.length} sessions; counts per user and session ${same ? 'equal' : 'DIFFER'}; sessions with doubled events: ${doubled}`)
+  console.log(
+    `${name}: ${found.reduce((sum, [, , count]) => sum + count, 0)} events in ${found.length} sessions; counts per user and session ${same ? 'equal' : 'DIFFER'}; sessions with doubled events: ${doubled}`,
+  )
   return same && doubled === 0
 }

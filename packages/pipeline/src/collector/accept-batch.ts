@@ -61,11 +61,10 @@ export async function acceptBatch(
   const { batch } = decoded
 
   const { headers, sourceName } = request
-  const sender = await admit(door.store, door.authorizeBearer, {
-    writeKey: request.writeKey ?? batch.key,
-    headers,
-    sourceName,
-  })
+  const writeKey = request.writeKey ?? batch.key
+  const admitted = admit(door.store, door.authorizeBearer, { writeKey, headers, sourceName })
+  // A write key is known at once, and an await that waits for nothing still costs its turn.
+  const sender = admitted instanceof Promise ? await admitted : admitted
   if (!('source' in sender)) return sender
   if (batch.historical && !sender.server) {
     return problem('forbidden', 'historical batches need a server credential', {
@@ -82,8 +81,12 @@ export async function acceptBatch(
   }
 
   const entry = entryOf(batch, batchId, sender, door.clock.now(), door.stamp(headers))
-  const appended = await append(door.log, entry)
-  if (!('offset' in appended)) return appended
+  let appended: Appended
+  try {
+    appended = await door.log.append(entry)
+  } catch (error) {
+    return refusalOf(error)
+  }
   door.observer.accepted(sender, entry, appended)
 
   if (appended.duplicate) {
@@ -117,15 +120,11 @@ function entryOf(
 }
 
 /** The log's own refusals become answers; anything else is a fault of ours and is thrown on. */
-async function append(log: LogWriter, entry: BatchEntry): Promise<Appended | Problem> {
-  try {
-    return await log.append(entry)
-  } catch (error) {
-    if (error instanceof LogBusy) return problem('unavailable', 'the log is busy')
-    if (error instanceof MillraceError && error.code === 'disk_full')
-      return problem('disk_full', 'the log has no room')
-    if (error instanceof MillraceError && error.code === 'disk_failed')
-      return problem('unavailable', 'the log is closed after a disk error')
-    throw error
-  }
+function refusalOf(error: unknown): Problem {
+  if (error instanceof LogBusy) return problem('unavailable', 'the log is busy')
+  if (error instanceof MillraceError && error.code === 'disk_full')
+    return problem('disk_full', 'the log has no room')
+  if (error instanceof MillraceError && error.code === 'disk_failed')
+    return problem('unavailable', 'the log is closed after a disk error')
+  throw error
 }

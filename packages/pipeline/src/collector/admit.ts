@@ -29,26 +29,17 @@ export interface Credentials {
   readonly sourceName: string | undefined
 }
 
-export async function admit(
+/** At once for a write key; a token's signature is checked elsewhere and takes a while. */
+export function admit(
   store: Pick<TenantStore, 'sourceByKey' | 'sources'>,
   authorizeBearer: AuthorizeBearer,
   { writeKey, headers, sourceName }: Credentials,
-): Promise<Sender | Problem> {
+): Sender | Problem | Promise<Sender | Problem> {
   if (headers.authorization !== undefined) {
-    const principal = await authorizeBearer(headers)
-    if (!('tenant' in principal)) return principal
-    const sources = store.sources(principal.tenant.tenantNo)
-    const source =
-      sourceName === undefined ? sources[0] : sources.find(({ name }) => name === sourceName)
-    if (source === undefined) {
-      return problem(
-        'not_found',
-        sourceName === undefined
-          ? 'the tenant has no source'
-          : `no source "${sourceName.slice(0, 40)}"`,
-      )
-    }
-    return { tenantNo: source.tenantNo, source, server: true }
+    return authorizeBearer(headers).then((principal) => {
+      if (!('tenant' in principal)) return principal
+      return sourceOf(store.sources(principal.tenant.tenantNo), sourceName)
+    })
   }
   const source = writeKey === undefined ? undefined : store.sourceByKey(writeKey)
   if (source === undefined) {
@@ -60,6 +51,16 @@ export async function admit(
   return (
     refusedOrigin(source, headers.origin) ?? { tenantNo: source.tenantNo, source, server: false }
   )
+}
+
+function sourceOf(sources: readonly Source[], name: string | undefined): Sender | Problem {
+  const source = name === undefined ? sources[0] : sources.find((one) => one.name === name)
+  if (source === undefined) {
+    const detail =
+      name === undefined ? 'the tenant has no source' : `no source "${name.slice(0, 40)}"`
+    return problem('not_found', detail)
+  }
+  return { tenantNo: source.tenantNo, source, server: true }
 }
 
 /** Only where the source lists origins and the header is there: servers and apps send none. */

@@ -1,24 +1,27 @@
 /**
- * `POST /v1/events` on bare `node:http`: the one route where a microsecond counts.
+ * `POST /v1/events` on bare `node:http`, apart from the framework that serves everything else.
  *
- * It stands apart from the framework that serves everything else; `acceptBatch` does the work, this
- * file reads the request and writes the answer. Any site may post (CORS), because the write key and the
- * source's origins decide, and no cookie is ever read here.
+ * `acceptBatch` does the work; this file reads the request and writes the answer. It takes every
+ * request for the route that the fast lane (fast-lane.ts) has not taken. Any site may post (CORS),
+ * because the write key and the source's origins decide, and no cookie is ever read here.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type Problem, problem } from '@millrace/protocol'
-import { type BatchRequest, acceptBatch, type Door } from './accept-batch.ts'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import { type Acknowledgement, type Problem, problem } from '@millrace/protocol'
+import { acceptBatch, type BatchRequest, type Door } from './accept-batch.ts'
+import { answerTo, corsHeaders } from './answer.ts'
 import { readBody } from './request-body.ts'
 
-const PATH = '/v1/events'
-const PREFLIGHT = {
-  'Access-Control-Allow-Methods': 'POST',
-  'Access-Control-Allow-Headers': 'Authorization, Content-Encoding, Content-Type, Idempotency-Key, X-Write-Key',
-  'Access-Control-Max-Age': '86400',
-  'Content-Length': '0',
-}
-/** Sent with every 429 and 503; trackers add their own jitter. */
-const RETRY_AFTER_SECONDS = '2'
+export const INGEST_PATH = '/v1/events'
+const PREFLIGHT = [
+  'Access-Control-Allow-Methods',
+  'POST',
+  'Access-Control-Allow-Headers',
+  'Authorization, Content-Encoding, Content-Type, Idempotency-Key, X-Write-Key',
+  'Access-Control-Max-Age',
+  '86400',
+  'Content-Length',
+  '0',
+]
 
 export interface IngestObserver {
   /** Once for each request: its outcome (`accepted` or a problem's code) and how long it took. */
@@ -35,75 +38,111 @@ export function ingestRoute(
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
   return (request, response) => {
     const url = request.url ?? ''
-    if (!url.startsWith(PATH) || (url.length > PATH.length && url[PATH.length] !== '?')) return false
+    if (!isIngestUrl(url)) return false
     const startedMs = elapsed()
-    const answer = (outcome: object | Problem) => {
-      observer.answered('code' in outcome ? (outcome as Problem).code : 'accepted', elapsed() - startedMs)
+    const answer = (outcome: Acknowledgement | Problem) => {
+      observer.answered('code' in outcome ? outcome.code : 'accepted', elapsed() - startedMs)
       send(request, response, outcome)
     }
     if (request.method === 'OPTIONS') {
-      response.writeHead(204, { ...corsHeaders(request), ...PREFLIGHT }).end()
+      response.writeHead(204, [...corsHeaders(request.headers.origin), ...PREFLIGHT]).end()
       return true
     }
     if (request.method !== 'POST') {
-      answer(problem('method_not_allowed', `${request.method} ${PATH}`))
+      answer(problem('method_not_allowed', `${request.method} ${INGEST_PATH}`))
       return true
     }
     const type = request.headers['content-type']
-    if (type === undefined || !/^(?:application\/json|text\/plain)(?:;|$)/i.test(type)) {
-      answer(problem('unsupported_media_type', `Content-Type ${type === undefined ? 'missing' : `"${type.slice(0, 60)}"`}`))
-      request.resume()
+    if (!isTakenType(type)) {
+      const found = type === undefined ? 'missing' : `"${type.slice(0, 60)}"`
+      answer(problem('unsupported_media_type', `Content-Type ${found}`))
       return true
     }
     readBody(request, (body) => {
       if (!body.ok) return answer(body.problem)
-      acceptBatch(door, requestOf(request, url, body.bytes)).then(answer, (error) => {
+      acceptBatch(door, batchRequest(url, request.headers, body.bytes)).then(answer, (error) => {
         observer.failed(error)
-        answer(problem('internal', 'the batch was not taken; send it again'))
+        answer(FAULT)
       })
     })
     return true
   }
 }
 
-function requestOf(request: IncomingMessage, url: string, body: Buffer): BatchRequest {
-  const query = url.length > PATH.length ? new URLSearchParams(url.slice(PATH.length + 1)) : undefined
+/** What the sender hears of a fault of ours. */
+export const FAULT = problem('internal', 'the batch was not taken; send it again')
+
+export function isIngestUrl(url: string): boolean {
+  if (!url.startsWith(INGEST_PATH)) return false
+  return url.length === INGEST_PATH.length || url[INGEST_PATH.length] === '?'
+}
+
+/** A beacon can only send `text/plain` without asking first. */
+export function isTakenType(type: string | undefined): boolean {
+  return type !== undefined && /^(?:application\/json|text\/plain)(?:;|$)/i.test(type)
+}
+
+export interface UrlFacts {
+  readonly key: string | undefined
+  readonly source: string | undefined
+}
+
+export function urlFacts(url: string): UrlFacts {
+  if (url.length === INGEST_PATH.length) return { key: undefined, source: undefined }
+  const query = new URLSearchParams(url.slice(INGEST_PATH.length + 1))
+  return { key: query.get('key') ?? undefined, source: query.get('source') ?? undefined }
+}
+
+function batchRequest(url: string, headers: IncomingHttpHeaders, body: Buffer): BatchRequest {
+  const { key, source } = urlFacts(url)
   return {
     body,
-    headers: request.headers,
-    writeKey: query?.get('key') ?? headerText(request, 'x-write-key'),
-    sourceName: query?.get('source') ?? undefined,
-    idempotencyKey: headerText(request, 'idempotency-key'),
+    headers,
+    writeKey: key ?? headerText(headers, 'x-write-key'),
+    sourceName: source,
+    idempotencyKey: headerText(headers, 'idempotency-key'),
   }
 }
 
-function headerText(request: IncomingMessage, name: string): string | undefined {
-  const value = request.headers[name]
+export function headerText(headers: IncomingHttpHeaders, name: string): string | undefined {
+  const value = headers[name]
   return typeof value === 'string' ? value : undefined
 }
 
-function corsHeaders(request: IncomingMessage): Record<string, string> {
-  const { origin } = request.headers
-  if (origin === undefined) return {}
-  // A tracker on another site may read when to come again.
-  return { 'Access-Control-Allow-Origin': origin, 'Access-Control-Expose-Headers': 'Retry-After', Vary: 'Origin' }
+function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  outcome: Acknowledgement | Problem,
+): void {
+  const { status, headers, text } = answerTo(outcome, request.headers.origin)
+  response.sendDate = false
+  if (request.complete) {
+    response.writeHead(status, headers as string[]).end(text)
+    return
+  }
+  // What is left of a refused body would be taken for the next request.
+  response.writeHead(status, [...headers, 'Connection', 'close']).write(text)
+  discardRest(request, () => response.end())
 }
 
-function send(request: IncomingMessage, response: ServerResponse, outcome: object | Problem): void {
-  const text = JSON.stringify(outcome)
-  const failed = 'status' in outcome && 'code' in outcome ? (outcome as Problem) : undefined
-  const status = failed?.status ?? 202
-  response.sendDate = false
-  const headers: Record<string, string | number> = {
-    'Content-Type': failed === undefined ? 'application/json' : 'application/problem+json',
-    'Content-Length': Buffer.byteLength(text),
+/** A larger body is an attack or a mistake that no answer mends. */
+const DISCARD_BYTES_MAX = 32 * 1_048_576
+const DISCARD_MS_MAX = 5_000
+
+/**
+ * Reads a refused body on, within bounds, and drops it: a sender that is still writing when the
+ * connection is closed is told of a reset and never reads the answer.
+ */
+function discardRest(request: IncomingMessage, done: () => void): void {
+  let left = DISCARD_BYTES_MAX
+  const timer = setTimeout(done, DISCARD_MS_MAX)
+  const finish = () => {
+    clearTimeout(timer)
+    done()
   }
-  // A page of a foreign origin learns nothing, not even why.
-  if (failed?.code !== 'forbidden_origin') Object.assign(headers, corsHeaders(request))
-  if (status === 401) headers['WWW-Authenticate'] = 'Bearer'
-  if (status === 405) headers.Allow = 'POST, OPTIONS'
-  if (status === 429 || status === 503) headers['Retry-After'] = RETRY_AFTER_SECONDS
-  // What is left of a refused body would be taken for the next request.
-  if (!request.complete) headers.Connection = 'close'
-  response.writeHead(status, headers).end(text)
+  request.on('data', (chunk: Buffer) => {
+    left -= chunk.length
+    if (left < 0) finish()
+  })
+  request.once('end', finish).once('close', finish)
 }

@@ -34,7 +34,9 @@ export class LiveFeed {
     this.#watchers.set(tenantNo, watchers.add(watcher))
     return () => {
       watchers.delete(watcher)
-      if (watchers.size === 0) this.#watchers.delete(tenantNo)
+      // Ended twice, it must not take the set that others have started since.
+      if (watchers.size === 0 && this.#watchers.get(tenantNo) === watchers)
+        this.#watchers.delete(tenantNo)
     }
   }
 

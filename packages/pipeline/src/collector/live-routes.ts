@@ -9,12 +9,16 @@ import { streamSSE } from 'hono/streaming'
 import type { Clock } from '../kit/clock.ts'
 import type { Tenant } from '../tenants/tenant-store.ts'
 import { acceptBatch, type Door } from './accept-batch.ts'
-import type { Arrival, LiveFeed } from './live-feed.ts'
+import { ARRIVALS_PER_SECOND_MAX, type Arrival, type LiveFeed } from './live-feed.ts'
 import type { Body } from './request-body.ts'
 import { envelopeOfSegmentBatch } from './segment-batch.ts'
 
 /** A comment line keeps proxies from closing a quiet stream. */
 const HEARTBEAT_MS = 15_000
+/** As on the hot route. */
+const RETRY_AFTER_SECONDS = '2'
+/** Arrivals that wait for one slow watcher: ten seconds of them. */
+const WAITING_MAX = 10 * ARRIVALS_PER_SECOND_MAX
 
 export interface LiveRoutes {
   readonly live: LiveFeed
@@ -36,7 +40,7 @@ export function liveRoutes({ live, door, clock, authorize, readBody }: LiveRoute
       const waiting: Arrival[] = []
       const end = live.watch(principal.tenant.tenantNo, (arrival) => {
         // A watcher that does not read misses events; they are in SQL.
-        if (waiting.length < 500) waiting.push(arrival)
+        if (waiting.length < WAITING_MAX) waiting.push(arrival)
         wake()
       })
       if (end === undefined) return stream.writeSSE({ event: 'busy', data: '{}' })
@@ -66,10 +70,7 @@ export function liveRoutes({ live, door, clock, authorize, readBody }: LiveRoute
   app.post('/v1/batch', async (context) => {
     const body = await readBody(context.req.raw)
     if (!body.ok) return problemResponse(body.problem)
-    const translated = envelopeOfSegmentBatch(
-      body.bytes.toString(),
-      new Date(clock.now()).toISOString(),
-    )
+    const translated = envelopeOfSegmentBatch(body.bytes, new Date(clock.now()).toISOString())
     if ('code' in translated) return problemResponse(translated)
     const headers = Object.fromEntries(context.req.raw.headers)
     const basic = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(headers.authorization ?? '')?.[1]
@@ -94,6 +95,7 @@ function problemResponse(body: Problem): Response {
     headers: {
       'Content-Type': 'application/problem+json',
       ...(body.status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {}),
+      ...(body.status === 429 || body.status === 503 ? { 'Retry-After': RETRY_AFTER_SECONDS } : {}),
     },
   })
 }

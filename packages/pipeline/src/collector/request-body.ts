@@ -10,18 +10,22 @@ import type { IncomingMessage } from 'node:http'
 import { gunzip } from 'node:zlib'
 import { limits, type Problem, problem } from '@millrace/protocol'
 
-export type Body = { readonly ok: true; readonly bytes: Buffer } | { readonly ok: false; readonly problem: Problem }
+export type Body =
+  | { readonly ok: true; readonly bytes: Buffer }
+  | { readonly ok: false; readonly problem: Problem }
 
 const EMPTY = Buffer.alloc(0)
 
-/** Calls back once: with the whole body, or with why it is refused. The rest is then not read. */
+/** Calls back once: with the whole body, or with why it is refused. The rest is then not kept. */
 export function readBody(request: IncomingMessage, done: (body: Body) => void): void {
   const encoding = request.headers['content-encoding']
   if (encoding !== undefined && encoding !== 'gzip' && encoding !== 'identity') {
-    return done(refused(problem('unsupported_media_type', `Content-Encoding "${encoding.slice(0, 40)}"`)))
+    done(refused(problem('unsupported_media_type', `Content-Encoding "${encoding.slice(0, 40)}"`)))
+    return
   }
   if (Number(request.headers['content-length'] ?? 0) > limits.BODY_BYTES_MAX) {
-    return done(tooLarge('Content-Length of', Number(request.headers['content-length'])))
+    done(tooLarge('Content-Length of', Number(request.headers['content-length'])))
+    return
   }
   let first: Buffer | undefined
   let rest: Buffer[] | undefined
@@ -63,5 +67,7 @@ function refused(why: Problem): Body {
 }
 
 function tooLarge(words: string, bytes: number): Body {
-  return refused(problem('body_too_large', `${words} ${bytes} bytes, the limit is ${limits.BODY_BYTES_MAX}`))
+  return refused(
+    problem('body_too_large', `${words} ${bytes} bytes, the limit is ${limits.BODY_BYTES_MAX}`),
+  )
 }

@@ -31,6 +31,14 @@ const TIME = 2
 const DATA = 3
 const COUNT = 4
 const CONSENT = 5
+export const RULES = {
+  name: NAME,
+  text: TEXT,
+  time: TIME,
+  data: DATA,
+  count: COUNT,
+  consent: CONSENT,
+} as const
 
 export interface Field {
   readonly name: keyof Event

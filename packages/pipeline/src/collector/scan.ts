@@ -11,6 +11,7 @@
  */
 import { Envelope, limits, type RejectionCode } from '@millrace/protocol'
 import { findKey, KeyTable } from './key-table.ts'
+import { openPlainEvents } from './plain-events.ts'
 import { createFacts, lacksPath, scanEvent } from './scan-event.ts'
 import * as json from './scan-json.ts'
 import { createScan, JsonFault, scanKey, scanValue, skipBlanks } from './scan-json.ts'
@@ -63,11 +64,13 @@ export interface ScannedBody {
 
 const scan = createScan()
 const facts = createFacts()
+const plain = openPlainEvents()
+let recognises = false
 const body: ScannedBody = {
   shape: 'other',
   eventCount: 0,
-  bounds: new Int32Array(2 * limits.EVENTS_PER_BATCH_MAX),
-  notes: new Uint8Array(limits.EVENTS_PER_BATCH_MAX),
+  bounds: plain?.bounds ?? new Int32Array(2 * limits.EVENTS_PER_BATCH_MAX),
+  notes: plain?.notes ?? new Uint8Array(limits.EVENTS_PER_BATCH_MAX),
   refusals: new Map(),
   members: [],
   eventsStart: 0,
@@ -76,8 +79,10 @@ const body: ScannedBody = {
 
 /**
  * Scans `bytes` from `from` to their end. Throws `JsonFault`. The result is valid until the next call.
+ * `mayRecognise` false: every event by the specification, for tests that compare.
  */
-export function scanBody(bytes: Uint8Array, from: number): ScannedBody {
+export function scanBody(bytes: Uint8Array, from: number, mayRecognise = true): ScannedBody {
+  recognises = mayRecognise && plain !== undefined
   scan.bytes = bytes
   body.eventCount = 0
   body.refusals.clear()
@@ -112,9 +117,20 @@ function scanTop(bytes: Uint8Array, start: number): number {
 function scanEvents(bytes: Uint8Array, start: number): number {
   body.eventsStart = start
   let i = skipBlanks(bytes, start + 1)
-  while (bytes[i] !== json.CLOSE_BRACKET) i = json.nextElement(bytes, noteEvent(i))
+  if (bytes[i] !== json.CLOSE_BRACKET) recognises &&= plain!.load(bytes)
+  while (bytes[i] !== json.CLOSE_BRACKET) {
+    i = json.nextElement(bytes, recognises ? noteEvents(i) : noteEvent(i))
+  }
   body.eventsEnd = i + 1
   return i + 1
+}
+
+/** The plain ones from `start` on, or the one that is not. */
+function noteEvents(start: number): number {
+  const count = plain!.recognise(start, body.eventCount)
+  if (count === 0) return noteEvent(start)
+  body.eventCount += count
+  return body.bounds[2 * body.eventCount - 1]!
 }
 
 function noteEvent(start: number): number {

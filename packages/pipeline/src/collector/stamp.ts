@@ -21,14 +21,17 @@ export interface RequestContext {
   readonly gpc: boolean
 }
 
-/** Distinct header combinations kept: a few hundred bytes each, so a few MB at most. */
+/** Distinct header combinations kept: a kilobyte each at most, so 10 MB under attack, else far less. */
 const CACHE_MAX = 10_000
-/** Longer header values are not worth a cache entry; real ones are under 300 characters. */
+/** Longer header values are cut; real ones are under 300 characters. */
 const HEADER_LENGTH_MAX = 1_000
+/** All of them together; a longer key is not worth a place in the cache. */
+const KEY_LENGTH_MAX = 1_000
 
 /** Returns a function from headers to the context's JSON text. */
-export function requestStamper(): (headers: IncomingHttpHeaders) => string {
-  const cache = new Map<string, string>()
+export function requestStamper(
+  cache = new Map<string, string>(),
+): (headers: IncomingHttpHeaders) => string {
   return (headers) => {
     const facts = [
       headers['user-agent'],
@@ -41,11 +44,12 @@ export function requestStamper(): (headers: IncomingHttpHeaders) => string {
     const key = facts.join('\n')
     const known = cache.get(key)
     if (known !== undefined) return known
-    // Emptying all at once is crude and enough: a full cache means an attack or a very odd day.
-    if (cache.size >= CACHE_MAX) cache.clear()
     const context = JSON.stringify(
       resolveContext(facts as [string, string, string, string, string, string]),
     )
+    if (key.length > KEY_LENGTH_MAX) return context
+    // Emptying all at once is crude and enough: a full cache means an attack or a very odd day.
+    if (cache.size >= CACHE_MAX) cache.clear()
     cache.set(key, context)
     return context
   }

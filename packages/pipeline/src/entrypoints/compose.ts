@@ -106,8 +106,8 @@ async function open(
   const authorize = createAuthorize({ ...makers, tokens })
   const links = createLinks(makers)
   const credentials = { makers, keys, tokens, authorize, links, issuer, writeKey }
-  const { app, hot } = composeDoors({ ...credentials, log, lake, run, queryMs, demo, logger })
-  server = await listen(app, hot, config)
+  const doors = composeDoors({ ...credentials, log, lake, run, queryMs, demo, logger })
+  server = await listen(doors, config)
   const { url, close } = server
   closers.push(close)
   await announce(folder, url)

@@ -1,13 +1,15 @@
 /**
  * Every route of the server, mounted: the hot one on bare HTTP, the rest on the framework.
  */
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
+import { problem } from '@millrace/protocol'
 import { Hono } from 'hono'
 import type { Logger } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Door } from '../collector/accept-batch.ts'
+import { FastLane } from '../collector/fast-lane.ts'
 import { ingestRoute } from '../collector/ingest-route.ts'
 import { LiveFeed } from '../collector/live-feed.ts'
 import { liveRoutes } from '../collector/live-routes.ts'
@@ -31,6 +33,7 @@ import type { Scope } from '../tenants/tenant-store.ts'
 import type { Tokens } from '../tenants/tokens.ts'
 import type { Demo } from './demo.ts'
 import { demoRoutes } from './demo-routes.ts'
+import type { Routes } from './http-server.ts'
 import { openApiRoutes } from './openapi.ts'
 import { ASSETS, staticRoutes } from './static-routes.ts'
 import { notFound, statusRoutes } from './status-routes.ts'
@@ -51,12 +54,7 @@ export interface DoorParts {
   readonly logger: Logger
 }
 
-export interface Doors {
-  readonly app: Hono
-  readonly hot: (request: IncomingMessage, response: ServerResponse) => boolean
-}
-
-export function composeDoors(parts: DoorParts): Doors {
+export function composeDoors(parts: DoorParts): Routes {
   const { makers, authorize, log, lake, logger } = parts
   const elapsed = () => performance.now()
   const registry = new Registry()
@@ -99,10 +97,12 @@ export function composeDoors(parts: DoorParts): Doors {
     '/',
     ledgerRoutes({
       log,
-      delivered: async (tenantId) => ({
-        events: (await lake.snapshot(tenantId, 'events')).recordCount,
-        nextOffset: await lake.offset(tenantId, log.logId),
-      }),
+      delivered: async (tenantId) => {
+        // Both of one snapshot: a delivery between two readings would be missed in the sum.
+        const { recordCount, progress } = await lake.snapshot(tenantId, 'events')
+        const nextOffset = progress?.logId === log.logId ? progress.nextOffset : 0
+        return { events: recordCount, nextOffset }
+      },
       duplicates: (tenantNo) => traffic.duplicates(tenantNo),
       flow: () => ({
         acceptMs: traffic.acceptMs.get(),
@@ -128,12 +128,17 @@ export function composeDoors(parts: DoorParts): Doors {
   app.notFound((context) => notFound(context.req.raw))
   app.onError((error) => {
     failed(error)
-    return new Response('{"code":"internal","status":500,"title":"A fault of the server"}', {
+    return new Response(JSON.stringify(problem('internal', 'the request met a fault of ours')), {
       status: 500,
       headers: { 'Content-Type': 'application/problem+json' },
     })
   })
-  return { app, hot: ingestRoute(door, traffic, elapsed) }
+  return {
+    app,
+    hot: ingestRoute(door, traffic, elapsed),
+    lane: (ordinary, timeouts) =>
+      new FastLane({ door, observer: traffic, elapsed, timeouts, ordinary }),
+  }
 }
 
 function mountPages(

@@ -5,9 +5,10 @@
  * byte to the last header within five seconds, the body within ten: a beacon needs far less.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
+import type { FastLane, LaneTimeouts } from '../collector/fast-lane.ts'
 import { errnoOf, MillraceError } from '../kit/errors.ts'
 
 const HEADERS_TIMEOUT_MS = 5_000
@@ -20,15 +21,22 @@ const CHECK_EVERY_MS = 1_000
 const DRAIN_MS = 5_000
 
 export interface HttpServer {
-  /** `http://host:port`, as bound. */
+  /** `http://host:port`, as clients on this machine call it. */
   readonly url: string
   /** Stops accepting at once, lets requests under way end, then closes what is left. */
   close(): Promise<void>
 }
 
+export interface Routes {
+  readonly app: Hono
+  /** Answers a request for the hot route; false leaves it to the framework. */
+  readonly hot: (request: IncomingMessage, response: ServerResponse) => boolean
+  /** Where connections begin; what is not the hot route's common case goes on to `ordinary`. */
+  readonly lane: (ordinary: (socket: Socket) => void, timeouts: LaneTimeouts) => FastLane
+}
+
 export async function listen(
-  app: Hono,
-  hot: (request: IncomingMessage, response: ServerResponse) => boolean,
+  { app, hot, lane: openLane }: Routes,
   { host, port }: { host: string; port: number },
 ): Promise<HttpServer> {
   const framework = getRequestListener(app.fetch, { overrideGlobalObjects: false })
@@ -47,19 +55,44 @@ export async function listen(
       if (!hot(request, response)) void framework(request, response)
     },
   )
+  const lane = putBefore(server, openLane)
   await bind(server, host, port)
   const bound = server.address() as AddressInfo
-  const name = host.includes(':') ? `[${host}]` : host === '0.0.0.0' ? '127.0.0.1' : host
   return {
-    url: `http://${name}:${bound.port}`,
+    url: `http://${nameToCall(host)}:${bound.port}`,
     close: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeIdleConnections()
-      const timer = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
+      lane.close()
+      const timer = setTimeout(() => {
+        server.closeAllConnections()
+        lane.destroy()
+      }, DRAIN_MS)
       await closed
       clearTimeout(timer)
+      lane.destroy()
     },
   }
+}
+
+/** Every address cannot be called; this machine's own stands for it. */
+function nameToCall(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1'
+  if (host === '::') return '[::1]'
+  return host.includes(':') ? `[${host}]` : host
+}
+
+/** The lane gets the server's connections, and the server those that the lane gives up. */
+function putBefore(server: Server, openLane: Routes['lane']): FastLane {
+  const [ordinary] = server.listeners('connection') as ((socket: Socket) => void)[]
+  server.removeAllListeners('connection')
+  const lane = openLane((socket) => ordinary!.call(server, socket), {
+    firstByteMs: HEADERS_TIMEOUT_MS,
+    bodyMs: REQUEST_TIMEOUT_MS,
+    keepAliveMs: KEEP_ALIVE_TIMEOUT_MS,
+  })
+  server.on('connection', (socket: Socket) => lane.take(socket))
+  return lane
 }
 
 function bind(server: Server, host: string, port: number): Promise<void> {

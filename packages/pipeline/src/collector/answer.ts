@@ -1,0 +1,49 @@
+/**
+ * An outcome of the door as an HTTP answer: status, headers, text. Both ways in use it, so that they
+ * cannot come to say different things.
+ */
+import type { Acknowledgement, Problem } from '@millrace/protocol'
+
+/** Sent with every 429 and 503; trackers add their own jitter. */
+const RETRY_AFTER_SECONDS = '2'
+
+export interface Answer {
+  readonly status: number
+  /** Name, value, name, value … */
+  readonly headers: readonly string[]
+  readonly text: string
+}
+
+/** `origin`: the request's header, if it has one. */
+export function answerTo(outcome: Acknowledgement | Problem, origin: string | undefined): Answer {
+  const text = JSON.stringify(outcome)
+  const failed = 'code' in outcome ? outcome : undefined
+  const status = failed?.status ?? 202
+  const headers = [
+    'Content-Type',
+    failed === undefined ? 'application/json' : 'application/problem+json',
+    'Content-Length',
+    String(Buffer.byteLength(text)),
+  ]
+  // A page of a foreign origin learns nothing, not even why.
+  if (failed?.code !== 'forbidden_origin') headers.push(...corsHeaders(origin))
+  if (status === 401) headers.push('WWW-Authenticate', 'Bearer')
+  if (status === 405) headers.push('Allow', 'POST, OPTIONS')
+  if (status === 429 || status === 503) headers.push('Retry-After', RETRY_AFTER_SECONDS)
+  return { status, headers, text }
+}
+
+const NONE: readonly string[] = []
+
+export function corsHeaders(origin: string | undefined): readonly string[] {
+  if (origin === undefined) return NONE
+  return [
+    'Access-Control-Allow-Origin',
+    origin,
+    // A tracker on another site may read when to come again.
+    'Access-Control-Expose-Headers',
+    'Retry-After',
+    'Vary',
+    'Origin',
+  ]
+}

@@ -1,0 +1,389 @@
+import { connect } from 'node:net'
+import { gzipSync } from 'node:zlib'
+import fc from 'fast-check'
+import { Hono } from 'hono'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Door } from '../collector/accept-batch.ts'
+import { FastLane, type LaneTimeouts } from '../collector/fast-lane.ts'
+import { ingestRoute } from '../collector/ingest-route.ts'
+import { requestStamper } from '../collector/stamp.ts'
+import { systemClock, systemRandom } from '../kit/clock.ts'
+import { openMemoryLog } from '../log/memory-log.ts'
+import { createSource, createTenant } from '../tenants/create-tenant.ts'
+import { MemoryTenantStore } from '../tenants/memory-tenant-store.ts'
+import { type HttpServer, listen } from './http-server.ts'
+
+/** An answer counts as whole when nothing more came for so long; there is none if nothing came at all. */
+const QUIET_MS = 200
+const SILENT_MS = 1_000
+/** Connections at once: more would measure the machine's patience. */
+const AT_ONCE = 50
+const EVENT = '{"eventType":"click","timestamp":"2026-11-15T18:05:00Z","path":"/"}'
+const BODY = `[${EVENT},${EVENT}]`
+
+interface Both {
+  readonly server: HttpServer
+  readonly port: number
+  readonly log: ReturnType<typeof openMemoryLog>
+  handedOver: number
+}
+
+/** The whole server but for its pages, on a log in memory; without the lane if `isOrdinary`. */
+async function open(isOrdinary: boolean, timeouts?: LaneTimeouts): Promise<Both> {
+  const store = new MemoryTenantStore()
+  // The same keys in both servers.
+  const random = { bytes: (count: number) => new Uint8Array(count).fill(++seed) }
+  let seed = 0
+  const makers = { store, clock: systemClock, random }
+  await createTenant(makers, { tenantId: 'acme' })
+  await createSource(makers, { tenantNo: 1, name: 'shop', origins: ['https://shop.example'] })
+  const log = openMemoryLog({ clock: systemClock, random: systemRandom })
+  const observer = { accepted: () => {}, answered: () => {}, failed: () => {} }
+  const elapsed = () => performance.now()
+  const door: Door = {
+    log,
+    store,
+    authorizeBearer: async () => ({ tenant: store.tenantByNo(1)! }),
+    stamp: requestStamper(),
+    clock: systemClock,
+    observer,
+  }
+  const app = new Hono()
+  app.all('*', (context) => context.text('other'))
+  const hot = ingestRoute(door, observer, elapsed)
+  const both = { port: 0, log, handedOver: 0 } as { -readonly [K in keyof Both]: Both[K] }
+  both.server = await listen(
+    {
+      app,
+      hot,
+      lane: (next, given) => {
+        const ordinary: typeof next = (socket) => {
+          both.handedOver++
+          next(socket)
+        }
+        const lane = new FastLane({
+          door,
+          observer,
+          elapsed,
+          timeouts: timeouts ?? given,
+          ordinary,
+        })
+        if (isOrdinary) lane.take = next
+        return lane
+      },
+    },
+    { host: '127.0.0.1', port: 0 },
+  )
+  both.port = Number(new URL(both.server.url).port)
+  return both
+}
+
+let fast: Both
+let ordinary: Both
+let writeKey: string
+let shopKey: string
+
+beforeAll(async () => {
+  fast = await open(false)
+  ordinary = await open(true)
+  const store = new MemoryTenantStore()
+  const random = { bytes: (count: number) => new Uint8Array(count).fill(++seed) }
+  let seed = 0
+  const made = await createTenant({ store, clock: systemClock, random }, { tenantId: 'acme' })
+  if (made === 'exists') throw new Error('made twice')
+  writeKey = made.writeKey
+  const shop = await createSource(
+    { store, clock: systemClock, random },
+    { tenantNo: 1, name: 'shop', origins: [] },
+  )
+  if (shop === 'exists') throw new Error('made twice')
+  shopKey = shop.writeKey
+})
+
+afterAll(async () => {
+  await Promise.all([fast.server.close(), ordinary.server.close()])
+})
+
+interface Exchange {
+  readonly text: string
+  readonly closed: boolean
+}
+
+/** Sends the pieces one after another and gives all that comes back. */
+function exchange(port: number, pieces: readonly (string | Buffer)[]): Promise<Exchange> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
+    let text = ''
+    let timer: NodeJS.Timeout | undefined
+    const done = (closed: boolean) => {
+      clearTimeout(timer)
+      socket.destroy()
+      // What a server makes up differs between two of them.
+      resolve({ text: text.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'ID'), closed })
+    }
+    const wait = () => {
+      clearTimeout(timer)
+      timer = setTimeout(() => done(false), text === '' ? SILENT_MS : QUIET_MS)
+    }
+    socket.on('data', (chunk) => {
+      text += chunk.toString()
+      wait()
+    })
+    socket.on('end', () => done(true)).on('error', () => done(true))
+    socket.on('connect', async () => {
+      for (const piece of pieces) {
+        socket.write(piece)
+        if (pieces.length > 1) await new Promise((next) => setTimeout(next, 5))
+      }
+      wait()
+    })
+  })
+}
+
+const head = (lines: readonly string[], path = `/v1/events?key=${writeKey}`) =>
+  `POST ${path} HTTP/1.1\r\n${['Host: a', ...lines].map((line) => `${line}\r\n`).join('')}\r\n`
+const json = 'Content-Type: application/json'
+const sized = (body: string | Buffer) => `Content-Length: ${Buffer.byteLength(body)}`
+const plain = (more: readonly string[] = [], body = BODY) =>
+  head([json, sized(body), ...more]) + body
+
+async function both(...pieces: (string | Buffer)[]): Promise<Exchange> {
+  const [short, long] = await Promise.all([
+    exchange(fast.port, pieces),
+    exchange(ordinary.port, pieces),
+  ])
+  expect(short).toEqual(long)
+  return short
+}
+
+/**
+ * The same, but that `node:http` reads ahead: when what follows a request is no HTTP it says so and
+ * closes before the request's own answer is there, where the lane answers both in their order.
+ */
+async function alike(bytes: Buffer): Promise<Exchange> {
+  const [short, long] = await Promise.all([
+    exchange(fast.port, [bytes]),
+    exchange(ordinary.port, [bytes]),
+  ])
+  const readAhead = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n'
+  if (long.text === readAhead && short.text.endsWith(readAhead)) return long
+  expect(short).toEqual(long)
+  return short
+}
+
+async function all(requests: readonly (() => Promise<Exchange>)[]): Promise<Exchange[]> {
+  const answers: Exchange[] = []
+  for (let at = 0; at < requests.length; at += AT_ONCE)
+    answers.push(...(await Promise.all(requests.slice(at, at + AT_ONCE).map((one) => one()))))
+  return answers
+}
+
+const count = (text: string, part: string) => text.split(part).length - 1
+
+describe('the fast lane takes', () => {
+  const takes = async (expected: string, ...pieces: (string | Buffer)[]) => {
+    const before = fast.handedOver
+    const { text } = await both(...pieces)
+    expect(text).toContain(expected)
+    expect(fast.handedOver).toBe(before)
+    return text
+  }
+
+  test('a plain batch, with the answer of the ordinary way', async () => {
+    expect(await takes('"accepted":2', plain())).toMatch(/^HTTP\/1\.1 202 Accepted\r\n/)
+  })
+
+  test('one batch after another on a connection, whatever their lengths', async () => {
+    const text = await takes('202', plain(), plain([], `[${EVENT}]`), plain(), plain([], BODY))
+    expect(count(text, 'HTTP/1.1 202')).toBe(4)
+  })
+
+  test('batches that are sent before the answer, in their order', async () => {
+    const ids = Array.from({ length: 20 }, (_, at) => `batch-${at}`)
+    const text = await takes('202', ids.map((id) => plain([`Idempotency-Key: ${id}`])).join(''))
+    expect([...text.matchAll(/"batchId":"(batch-\d+)"/g)].map(([, id]) => id)).toEqual(ids)
+  })
+
+  test('a body in pieces, and a batch behind it in the last piece', async () => {
+    const two = plain() + plain()
+    const at = plain().length
+    const text = await takes(
+      '202',
+      two.slice(0, at - 60),
+      two.slice(at - 60, at - 20),
+      two.slice(at - 20),
+    )
+    expect(count(text, 'HTTP/1.1 202')).toBe(2)
+  })
+
+  test('an origin, and a refusal of it', async () => {
+    await takes(
+      'Access-Control-Allow-Origin: https://a.example',
+      plain(['Origin: https://a.example']),
+    )
+    const body = `{"key":"${shopKey}","events":[${EVENT}]}`
+    const sent = (origin: string) =>
+      head([json, sized(body), `Origin: ${origin}`], '/v1/events') + body
+    await takes('202 Accepted', sent('https://shop.example'))
+    await takes('403 Forbidden', sent('https://evil.example'))
+  })
+
+  test('what the door refuses: no key, no JSON, a bad event among good ones', async () => {
+    await takes('401 Unauthorized', head([json, sized(BODY)], '/v1/events') + BODY)
+    await takes('400 Bad Request', plain([], '[{"a'))
+    await takes('"rejected":[{"index":1', plain([], `[${EVENT},{"path":"/ü"}]`))
+  })
+
+  test('a server credential, a key in a header, a source by its name', async () => {
+    await takes('202', plain(['Authorization: Bearer a.b.c']))
+    const keyed = head([json, sized(BODY), `x-write-KEY: ${writeKey}`], '/v1/events') + BODY
+    await takes('202', keyed)
+    const named = head([json, sized(BODY), 'Authorization: Bearer a.b.c'], '/v1/events?source=none')
+    await takes('404 Not Found', named + BODY)
+  })
+})
+
+describe('what the fast lane does not know gets the ordinary answer', () => {
+  const chunked = `Transfer-Encoding: chunked\r\n`
+  const cases: [string, () => (string | Buffer)[]][] = [
+    [
+      'a chunked body',
+      () => [`${head([json, chunked.trim()])}${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`],
+    ],
+    ['both lengths', () => [`${head([json, sized(BODY), chunked.trim()])}0\r\n\r\n${plain()}`]],
+    ['two lengths', () => [head([json, sized(BODY), 'Content-Length: 5']) + BODY]],
+    ['the same length twice', () => [head([json, sized(BODY), sized(BODY)]) + BODY]],
+    ['a length with a sign', () => [head([json, `Content-Length: +${BODY.length}`]) + BODY]],
+    ['a length of nothing', () => [head([json, 'Content-Length: 0'])]],
+    ['no length', () => [head([json])]],
+    ['a body above the limit', () => [head([json, 'Content-Length: 1048577'])]],
+    ['a length of twenty digits', () => [head([json, 'Content-Length: 10000000000000000000'])]],
+    ['an expectation', () => [head([json, sized(BODY), 'Expect: 100-continue']) + BODY]],
+    ['an upgrade', () => [plain(['Upgrade: h2c', 'Connection: upgrade'])]],
+    ['a last request', () => [plain(['Connection: close'])]],
+    ['gzip', () => [head([json, 'Content-Encoding: gzip', sized(gzipSync(BODY))]), gzipSync(BODY)]],
+    [
+      'gzip that does not say so',
+      () => [Buffer.concat([Buffer.from(head([json, sized(gzipSync(BODY))])), gzipSync(BODY)])],
+    ],
+    ['another content type', () => [head(['Content-Type: text/html', sized(BODY)]) + BODY]],
+    ['no content type', () => [head([sized(BODY)]) + BODY]],
+    ['no host', () => [`POST /v1/events HTTP/1.1\r\n${json}\r\n${sized(BODY)}\r\n\r\n${BODY}`]],
+    ['two hosts', () => [plain(['Host: b'])]],
+    ['HTTP/1.0', () => [plain().replace('HTTP/1.1', 'HTTP/1.0')]],
+    ['another method', () => [plain().replace('POST', 'PUT')]],
+    [
+      'a preflight',
+      () => [`OPTIONS /v1/events HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\n\r\n`],
+    ],
+    ['another path', () => [`GET /else HTTP/1.1\r\nHost: a\r\n\r\n`]],
+    ['a folded line', () => [plain(['X-A: 1\r\n 2'])]],
+    ['a blank before the colon', () => [plain(['X-A : 1'])]],
+    ['bytes above ASCII', () => [plain(['X-A: ü'])]],
+    ['line feeds alone', () => [plain().replaceAll('\r\n', '\n')]],
+    ['no HTTP at all', () => ['\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n']],
+    ['a long head', () => [plain([`X-A: ${'a'.repeat(9_000)}`])]],
+    ['a head that is too long', () => [plain([`X-A: ${'a'.repeat(20_000)}`])]],
+    ['a plain batch, then a strange one', () => [`${plain()}${plain(['Connection: close'])}`]],
+    ['a plain batch, later a strange one', () => [plain(), plain(['X-A : 1'])]],
+    ['a strange batch, then a plain one', () => [plain(['TE: trailers']) + plain()]],
+    [
+      'a smuggled request',
+      () => [
+        `${head([json, 'Content-Length: 5', 'Transfer-Encoding : chunked'])}0\r\n\r\n${plain()}`,
+      ],
+    ],
+  ]
+
+  test.each(cases)('%s', async (_, pieces) => {
+    const before = fast.handedOver
+    await both(...pieces())
+    expect(fast.handedOver).toBe(before + 1)
+  })
+
+  test('a request split at any byte', async () => {
+    const text = plain(['Idempotency-Key: split'])
+    await both(text)
+    const places = Array.from({ length: text.length - 1 }, (_, at) => at + 1)
+    const answers = await all(places.map((at) => () => both(text.slice(0, at), text.slice(at))))
+    expect([...new Set(answers.map((answer) => answer.text))]).toEqual([answers[0]?.text])
+    expect(answers[0]?.text).toContain('"duplicate":true')
+  })
+
+  test('a head with any byte changed, cut out or put in', async () => {
+    const byte = fc.constantFrom(...'\r\n\t :;,a0?%&=/\0\x7f\x80\xff'.split(''))
+    const change = fc.tuple(fc.nat(), byte, fc.constantFrom('change', 'cut', 'put'))
+    const heads = fc.sample(fc.array(change, { minLength: 1, maxLength: 2 }), {
+      numRuns: 300,
+      seed: 20_191_115,
+    })
+    const text = head([json, sized(BODY), 'Origin: https://a.example'])
+    const mutated = heads.map((changes) =>
+      changes.reduce((now, [at, character, kind]) => {
+        const place = at % now.length
+        const kept = now.slice(kind === 'put' ? place : place + 1)
+        return now.slice(0, place) + (kind === 'cut' ? '' : character) + kept
+      }, text),
+    )
+    await all(mutated.map((one) => () => alike(Buffer.from(one + BODY + plain(), 'latin1'))))
+  })
+})
+
+describe('a connection of the lane ends', () => {
+  const timeouts = { firstByteMs: 200, bodyMs: 400, keepAliveMs: 600 }
+  const closing = async (pieces: readonly string[]) => {
+    const server = await open(false, timeouts)
+    const text = await new Promise<string>((resolve) => {
+      const socket = connect({ port: server.port, host: '127.0.0.1' })
+      let got = ''
+      socket.on('data', (chunk) => {
+        got += chunk.toString()
+      })
+      socket.on('close', () => resolve(got))
+      for (const piece of pieces) socket.write(piece)
+    })
+    await server.server.close()
+    return text
+  }
+
+  test('when nothing comes, when a body does not end, when no other request comes', async () => {
+    const [nothing, half, idle] = await Promise.all([
+      closing([]),
+      closing([plain().slice(0, -1)]),
+      closing([plain()]),
+    ])
+    expect(nothing).toMatch(/^HTTP\/1\.1 408 /)
+    expect(half).toMatch(/^HTTP\/1\.1 408 /)
+    expect(idle).toMatch(/^HTTP\/1\.1 202 /)
+  })
+
+  test('when the sender ends it: after the answer, or in the midst of a body', async () => {
+    const end = (text: string) =>
+      new Promise<string>((resolve) => {
+        const socket = connect({ port: fast.port, host: '127.0.0.1', allowHalfOpen: true })
+        let got = ''
+        socket.on('data', (chunk) => {
+          got += chunk.toString()
+        })
+        socket.on('end', () => {
+          socket.destroy()
+          resolve(got)
+        })
+        socket.end(text)
+      })
+    expect(await end(plain())).toMatch(/^HTTP\/1\.1 202 /)
+    expect(await end(plain().slice(0, -1))).toMatch(/^HTTP\/1\.1 400 /)
+    expect(await end('')).toBe('')
+  })
+
+  test('when the server stops, at once if it is idle', async () => {
+    const server = await open(false)
+    const socket = connect({ port: server.port, host: '127.0.0.1' })
+    socket.write(plain())
+    await new Promise((resolve) => socket.once('data', resolve))
+    const startedMs = performance.now()
+    const ended = new Promise((resolve) => socket.once('end', resolve))
+    await Promise.all([server.server.close(), ended])
+    expect(performance.now() - startedMs).toBeLessThan(1_000)
+  })
+})
