@@ -14,6 +14,9 @@ export const PROGRAM = fileURLToPath(
   new URL('../../packages/pipeline/bin/millrace.js', import.meta.url),
 )
 
+/** Far more than any command here needs; one that should have ended is killed and has code -1. */
+const COMMAND_TIMEOUT_MS = 30_000
+
 /**
  * @typedef {object} Server
  * @property {import('node:child_process').ChildProcess} child
@@ -29,6 +32,9 @@ export const PROGRAM = fileURLToPath(
  * @property {string} clientSecret
  */
 
+/** @type {Set<import('node:child_process').ChildProcess>} */
+const running = new Set()
+
 /**
  * Resolves when it listens; rejects with what it said when it does not.
  * @param {string} data
@@ -41,6 +47,8 @@ export async function startServer(data, { flags = [], logLevel = 'warn', under =
   const line = [...under, process.execPath, PROGRAM, 'start', '--data', data]
   const [program, ...rest] = [...line, '--port', '0', '--log-level', logLevel, ...flags]
   const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] })
+  running.add(child)
+  child.once('close', () => running.delete(child))
   let output = ''
   child.stderr.on('data', (chunk) => {
     output += chunk
@@ -61,7 +69,7 @@ export async function startServer(data, { flags = [], logLevel = 'warn', under =
 
 /**
  * Sends a signal and waits for the end; gives the exit code, null after a signal.
- * @param {Server} server
+ * @param {Pick<Server, 'child'>} server
  * @param {NodeJS.Signals} [signal]
  * @returns {Promise<number | null>}
  */
@@ -72,6 +80,11 @@ export function stopped({ child }, signal = 'SIGTERM') {
   return ended
 }
 
+/** Kills what a failed test left running, and waits until it is gone. */
+export async function stopAll() {
+  await Promise.all([...running].map((child) => stopped({ child }, 'SIGKILL')))
+}
+
 /**
  * Runs a command of the CLI to its end.
  * @param {readonly string[]} flags
@@ -79,8 +92,12 @@ export function stopped({ child }, signal = 'SIGTERM') {
  */
 export function millrace(flags) {
   return new Promise((resolve) => {
-    execFile(process.execPath, [PROGRAM, ...flags], { timeout: 60_000 }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : (error.code ?? -1), stdout, stderr }),
+    execFile(
+      process.execPath,
+      [PROGRAM, ...flags],
+      { timeout: COMMAND_TIMEOUT_MS },
+      (error, stdout, stderr) =>
+        resolve({ code: error === null ? 0 : (error.code ?? -1), stdout, stderr }),
     )
   })
 }
@@ -116,7 +133,7 @@ export function send(url, { method = 'POST', headers = {}, body = '' } = {}) {
       response.on('end', () => {
         const bytes = Buffer.concat(parts)
         const text = bytes.toString()
-        const isJson = /json/.test(response.headers['content-type'] ?? '')
+        const isJson = text !== '' && /json/.test(response.headers['content-type'] ?? '')
         const { statusCode: status, headers } = response
         resolve({ status, headers, bytes, text, body: isJson ? JSON.parse(text) : undefined })
       })
@@ -161,4 +178,48 @@ export async function sqlRows(url, client, sql) {
   })
   if (body.rows === undefined) throw new Error(`${sql}: ${body.detail}`)
   return body.rows
+}
+
+/**
+ * What /v1/live says, from its opening on: `next(pattern)` is the first data that fits, within five seconds.
+ * @param {string} url
+ * @param {string} token
+ * @returns {Promise<{ next: (pattern: RegExp) => Promise<{ event: string, data: any }>,
+ *   seen: () => string, close: () => void }>}
+ */
+export async function watchLive(url, token) {
+  const stop = new AbortController()
+  const response = await fetch(`${url}/v1/live`, {
+    headers: { Authorization: `Bearer ${token}` },
+    signal: stop.signal,
+  })
+  if (response.status !== 200) throw new Error(`/v1/live answered ${response.status}`)
+  let text = ''
+  const reading = (async () => {
+    for await (const part of response.body) text += Buffer.from(part).toString()
+  })()
+  reading.catch(() => {})
+  const until = async (find) => {
+    for (const endMs = performance.now() + 5_000; performance.now() < endMs; ) {
+      const found = find()
+      if (found !== undefined) return found
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    throw new Error(`not within five seconds: ${find} in ${text}`)
+  }
+  await until(() => (text.includes('\n\n') ? true : undefined))
+  return {
+    next: (pattern) =>
+      until(() => {
+        const message = text.split('\n\n').find((part) => pattern.test(part))
+        const body = message === undefined ? null : /^data: ?(.*)$/m.exec(message)
+        if (body === null) return undefined
+        return {
+          event: /^event: ?(.*)$/m.exec(message)?.[1] ?? 'message',
+          data: JSON.parse(body[1]),
+        }
+      }),
+    seen: () => text,
+    close: () => stop.abort(),
+  }
 }
