@@ -1,27 +1,16 @@
 /** The built script in a real browser: what the page dispatched is what the collector received. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Envelope } from '@millrace/protocol'
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { Value } from 'typebox/value'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { buildTracker } from '../build.mjs'
+import { hasChromium, launchChromium } from '../../../test/support/chromium.ts'
 import { startTestSite, type TestSite } from '../../../test/support/tracker-site.ts'
+import { buildTracker } from '../build.mjs'
 
-const BROWSER = '/usr/bin/chromium'
 const SCRIPT_BROTLI_BYTES_MAX = 6_144
-const CHROMIUM_ARGUMENTS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
-
-const present = existsSync(BROWSER)
-if (!present) console.log(`browser test of the tracker skipped: ${BROWSER} is not installed`)
 
 type Counts = Record<string, number>
 /** In the page: the page's own counters, and the tracker's account. */
@@ -83,8 +72,7 @@ function dispatchMoves(some: Page, moves: number): Promise<void> {
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'millrace-tracker-'))
   scriptBytes = (await buildTracker(directory)).scriptBrotliBytes
-  if (!present) return
-  browser = await chromium.launch({ executablePath: BROWSER, args: CHROMIUM_ARGUMENTS })
+  if (hasChromium) browser = await launchChromium()
 })
 
 afterAll(async () => {
@@ -97,7 +85,7 @@ test('the script stays within its size, and brings no dependency', () => {
   expect(readFileSync(join(directory, 'm.js'), 'utf8')).not.toMatch(/typebox|require\(/i)
 })
 
-describe.skipIf(!present)('in a browser', () => {
+describe.skipIf(!hasChromium)('in a browser', () => {
   beforeEach(async () => {
     lossExpected = false
     site = await startTestSite(join(directory, 'm.js'))

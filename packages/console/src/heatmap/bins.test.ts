@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Bin, colorize, fit, hotCount, paletteBytes, strength } from './bins.ts'
-import { binsSql } from './heatmap-sql.ts'
+import { binsSql, extentSql } from './heatmap-sql.ts'
 
 const bin = (count: number): Bin => ({ x: 0, y: 0, count })
 
@@ -49,7 +49,10 @@ describe('palette', () => {
   })
 })
 
-test('a path with a quote stays a text in the statement', () => {
-  const sql = binsSql({ path: "/x' or true --", kind: 'clicks', device: 'all' })
-  expect(sql).toContain(`path = '/x'' or true --'`)
+test('a path with a quote stays a text in every statement', () => {
+  const choice = { path: "/x' or true --", kind: 'clicks', device: 'all' } as const
+  for (const sql of [binsSql(choice), extentSql(choice)]) {
+    expect(sql.split(`path = '/x'' or true --'`)).toHaveLength(3)
+    expect(sql).not.toContain("/x' or")
+  }
 })

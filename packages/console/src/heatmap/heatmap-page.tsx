@@ -38,10 +38,11 @@ function Nothing() {
   )
 }
 
-function Facts({ reading, kind }: { reading: HeatmapReading; kind: Kind }) {
+function Facts({ reading }: { reading: HeatmapReading }) {
   return (
     <div class="heat-facts">
-      <strong>{count(reading.events)}</strong> {kind} in {count(reading.bins.length)} cells
+      <strong>{count(reading.events)}</strong> {reading.choice.kind} in {count(reading.bins.length)}{' '}
+      {reading.bins.length === 1 ? 'cell' : 'cells'}
       <span class="hint">· {duration(reading.elapsedMs)}</span>
       {reading.truncated && <span class="tag tag-warn">the quietest cells are left out</span>}
       <span class="spacer" />
@@ -61,6 +62,8 @@ export function HeatmapPage() {
     readOptions().then((read) => {
       setOptions(read)
       setPath(read.pages[0]?.path)
+      // Layouts differ between devices: all in one picture are none of them.
+      setDevice(read.devices[0] ?? 'all')
     }, setError)
   }, [])
   useEffect(() => {
@@ -75,6 +78,8 @@ export function HeatmapPage() {
     )
     return () => controller.abort()
   }, [path, kind, device])
+  const shown = reading?.choice
+  const busy = shown?.path !== path || shown?.kind !== kind || shown?.device !== device
   return (
     <div class="page heatmap-page">
       <div class="page-head">
@@ -125,15 +130,16 @@ export function HeatmapPage() {
           <p>Reading…</p>
         </div>
       )}
-      {path !== undefined && reading !== undefined && (
-        <section class="panel heat-panel">
-          <Facts reading={reading} kind={kind} />
+      {reading !== undefined && (
+        <section class={`panel heat-panel ${busy ? 'busy' : ''}`} aria-busy={busy}>
+          <Facts reading={reading} />
           {reading.events === 0 && (
             <p class="hint">
-              No {kind} on this page for this choice. Choose another device, or the other kind.
+              No {reading.choice.kind} on this page for this choice. Choose another device, or the
+              other kind.
             </p>
           )}
-          <PageFrame path={path} reading={reading} />
+          <PageFrame path={reading.choice.path} reading={reading} />
         </section>
       )}
     </div>

@@ -4,6 +4,8 @@ import { BIN_PX, type Bin, type Extent } from './bins.ts'
 import { binsSql, type Choice, extentSql } from './heatmap-sql.ts'
 
 export interface HeatmapReading {
+  /** What was asked for: while another answer is awaited, this is still what is shown. */
+  readonly choice: Choice
   readonly extent: Extent
   /** Height of the usual viewport in pixels; 0 where unknown. */
   readonly fold: number
@@ -26,6 +28,7 @@ export async function readHeatmap(choice: Choice, signal: AbortSignal): Promise<
   }))
   const reach = (edge: 'x' | 'y') => bins.reduce((far, bin) => Math.max(far, bin[edge] + BIN_PX), 1)
   return {
+    choice,
     extent: {
       width: Math.ceil(numberOf(extent.width)) || reach('x'),
       height: Math.ceil(numberOf(extent.height)) || reach('y'),

@@ -5,7 +5,7 @@
  * flags, the environment or DIR/credentials.json. Without --data the folders `millrace-data` and
  * `millrace-demo` below the working folder are tried, so that both ways to start are found.
  */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Problem } from '@millrace/protocol'
 import { MillraceError } from '../kit/errors.ts'
@@ -33,16 +33,22 @@ export interface Connection {
 }
 
 const DEFAULT_FOLDERS = ['millrace-data', 'millrace-demo']
+const CLIENT_HINT =
+  'Name the data folder with --data, or set MILLRACE_CLIENT_ID and MILLRACE_CLIENT_SECRET.'
 /** Tokens live 15 minutes; a new one is fetched well before. */
 const TOKEN_REUSE_MS = 10 * 60_000
 
 export async function connect(flags: ConnectionFlags): Promise<Connection> {
   const folder = findFolder(flags)
   const url = flags.url ?? process.env.MILLRACE_URL ?? readJson(folder, 'server.json')?.url
-  if (typeof url !== 'string') {
+  if (typeof url !== 'string') throw notRunning(flags.data ?? process.env.MILLRACE_DATA)
+  if (!/^https?:\/\/[^/]/.test(url) || !URL.canParse(url)) {
     throw new MillraceError(
-      'not_running',
-      `no server runs on ${flags.data ?? DEFAULT_FOLDERS.join(' or ')}`,
+      'bad_input',
+      `the address is "${url}", allowed: http(s)://host[:port]`,
+      {
+        hint: 'Correct --url or MILLRACE_URL, or leave them out and name the data folder with --data.',
+      },
     )
   }
   const credentials = readJson(folder, 'credentials.json')
@@ -50,11 +56,22 @@ export async function connect(flags: ConnectionFlags): Promise<Connection> {
   const clientSecret =
     flags.clientSecret ?? process.env.MILLRACE_CLIENT_SECRET ?? credentials?.clientSecret
   if (typeof clientId !== 'string' || typeof clientSecret !== 'string') {
-    throw new MillraceError('bad_input', 'no client id and secret', {
-      hint: 'Name the data folder with --data, or set MILLRACE_CLIENT_ID and MILLRACE_CLIENT_SECRET.',
-    })
+    throw new MillraceError('bad_input', 'no client id and secret', { hint: CLIENT_HINT })
   }
   return connection(url.replace(/\/$/, ''), clientId, clientSecret)
+}
+
+function notRunning(folder: string | undefined): MillraceError {
+  if (folder === undefined)
+    return new MillraceError(
+      'not_running',
+      `no server runs on ${DEFAULT_FOLDERS.join(' or ')} here`,
+    )
+  return existsSync(folder)
+    ? new MillraceError('not_running', `no server runs on ${folder}`)
+    : new MillraceError('not_running', `there is no folder ${folder}`, {
+        hint: 'Name the data folder of a running server with --data, or its address with --url.',
+      })
 }
 
 function connection(url: string, clientId: string, clientSecret: string): Connection {
@@ -103,6 +120,14 @@ async function fetchToken(url: string, clientId: string, clientSecret: string): 
     },
     body: 'grant_type=client_credentials',
   })
+  // Its own words come in RFC 6749's terms.
+  if (response.status === 401) {
+    throw new RefusedError(
+      401,
+      `the server does not know client ${clientId} by this secret`,
+      CLIENT_HINT,
+    )
+  }
   if (!response.ok) throw await refusal(response)
   return ((await response.json()) as { access_token: string }).access_token
 }
@@ -113,23 +138,17 @@ async function request(url: string, init: RequestInit): Promise<Response> {
   } catch (error) {
     throw new MillraceError('not_running', `no server answers at ${new URL(url).origin}`, {
       cause: error,
+      hint: 'Start the server (millrace start); if it was killed, the next start recovers by itself.',
     })
   }
 }
 
-/** An error answer as an error: `status` and `code` are kept for callers that branch. */
+/** An error answer as an error: `status` is kept for callers that branch. */
 export class RefusedError extends MillraceError {
   readonly status: number
-  readonly problem: Partial<Problem>
-  constructor(
-    status: number,
-    problem: Partial<Problem>,
-    message: string,
-    hint: string | undefined,
-  ) {
+  constructor(status: number, message: string, hint: string | undefined) {
     super('refused', message, hint === undefined ? {} : { hint })
     this.status = status
-    this.problem = problem
   }
 }
 
@@ -146,7 +165,6 @@ async function refusal(response: Response): Promise<RefusedError> {
     .join(': ')
   return new RefusedError(
     response.status,
-    problem,
     said === '' ? `the server answered ${response.status}` : said,
     problem.hint,
   )

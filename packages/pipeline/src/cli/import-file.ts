@@ -43,7 +43,11 @@ export interface ImportState {
   readonly malformedCount: number
 }
 
-interface Chunk {
+type Counts = Omit<ImportState, 'bytes'>
+
+const NOTHING: Counts = { accepted: 0, rejected: 0, duplicate: 0, malformed: [], malformedCount: 0 }
+
+export interface Chunk {
   readonly startByte: number
   readonly endByte: number
   readonly firstLine: number
@@ -54,7 +58,7 @@ interface Checkpoint {
   readonly identity: string
   readonly bytes: number
   readonly lines: number
-  readonly counts: Omit<ImportState, 'bytes'>
+  readonly counts: Counts
 }
 
 export async function importFile(
@@ -63,18 +67,14 @@ export async function importFile(
 ): Promise<ImportState> {
   const handle = await openFile(options.file)
   try {
-    const totalBytes = (await handle.stat()).size
+    const facts = await handle.stat()
+    if (!facts.isFile()) throw unreadable(options.file, 'it is not a file')
+    const totalBytes = facts.size
     const identity = await fileIdentity(handle, totalBytes, options)
     const checkpointFile = `${options.file}.import-state.json`
     const resumed = await readCheckpoint(checkpointFile, identity)
-    let counts: Omit<ImportState, 'bytes'> = resumed?.counts ?? {
-      accepted: 0,
-      rejected: 0,
-      duplicate: 0,
-      malformed: [],
-      malformedCount: 0,
-    }
-    const pending: { chunk: Chunk; outcome: Promise<Omit<ImportState, 'bytes'>> }[] = []
+    let counts = resumed?.counts ?? NOTHING
+    const pending: { chunk: Chunk; outcome: Promise<Counts> }[] = []
     const settleFirst = async () => {
       const first = pending[0]
       if (first === undefined) return
@@ -111,15 +111,15 @@ async function openFile(file: string): Promise<FileHandle> {
   try {
     return await open(file)
   } catch (error) {
-    throw new MillraceError(
-      'bad_input',
-      `${file} cannot be read: ${errnoOf(error) ?? String(error)}`,
-      {
-        cause: error,
-        hint: 'Name a file of events, one JSON object a line.',
-      },
-    )
+    throw unreadable(file, errnoOf(error) ?? String(error), error)
   }
+}
+
+function unreadable(file: string, why: string, cause?: unknown): MillraceError {
+  return new MillraceError('bad_input', `${file} cannot be read: ${why}`, {
+    cause,
+    hint: 'Name a file of events, one JSON object a line.',
+  })
 }
 
 /** Of the content's ends and size, not of the name: a moved file is the same file. */
@@ -150,9 +150,12 @@ async function readCheckpoint(file: string, identity: string): Promise<Checkpoin
   }
 }
 
+/** What `readChunks` needs of a file. */
+export type Readable = Pick<FileHandle, 'read'>
+
 /** Batches from a byte on (which begins a line): up to 500 lines and what a body holds. */
 export async function* readChunks(
-  handle: FileHandle,
+  handle: Readable,
   fromByte: number,
   fromLine: number,
 ): AsyncIterable<Chunk> {
@@ -211,52 +214,45 @@ async function sendChunk(
   options: ImportOptions,
   identity: string,
   chunk: Chunk,
-): Promise<Omit<ImportState, 'bytes'>> {
+): Promise<Counts> {
   const lines = chunk.lines
     .map((line, at) => ({ line, number: chunk.firstLine + at }))
     .filter(({ line }) => line.some((byte) => byte > 32))
-  const batchId = `import-${identity}-${chunk.startByte}`
+  return sendOrHalve(connection, options, `import-${identity}-${chunk.startByte}`, lines)
+}
+
+interface Line {
+  readonly line: Buffer
+  readonly number: number
+}
+
+/** Some line breaks the whole: halves, under ids of their own, until it stands alone. */
+async function sendOrHalve(
+  connection: Connection,
+  options: ImportOptions,
+  batchId: string,
+  lines: readonly Line[],
+): Promise<Counts> {
   try {
-    return await sendLines(
-      connection,
-      options,
-      batchId,
-      lines.map(({ line }) => line),
-    )
+    const bytes = lines.map(({ line }) => line)
+    return await sendLines(connection, options, batchId, bytes)
   } catch (error) {
-    if (!(error instanceof RefusedError) || (error.status !== 400 && error.status !== 413))
-      throw error
-    if (
-      error.problem.code !== 'malformed_json' &&
-      error.problem.code !== 'invalid_utf8' &&
-      error.status !== 413
-    )
-      throw error
+    if (!isRefusedWhole(error)) throw error
   }
-  // Some line breaks the whole: each alone, under an id of its own.
-  let counts: Omit<ImportState, 'bytes'> = {
-    accepted: 0,
-    rejected: 0,
-    duplicate: 0,
-    malformed: [],
-    malformedCount: 0,
-  }
-  for (const { line, number } of lines) {
-    try {
-      counts = add(counts, await sendLines(connection, options, `${batchId}-${number}`, [line]))
-    } catch (error) {
-      if (!(error instanceof RefusedError) || (error.status !== 400 && error.status !== 413))
-        throw error
-      counts = add(counts, {
-        accepted: 0,
-        rejected: 0,
-        duplicate: 0,
-        malformed: [number],
-        malformedCount: 1,
-      })
-    }
+  const [first] = lines
+  if (lines.length === 1) return { ...NOTHING, malformed: [first!.number], malformedCount: 1 }
+  let counts = NOTHING
+  const middle = lines.length >> 1
+  for (const half of [lines.slice(0, middle), lines.slice(middle)]) {
+    const id = `${batchId.replace(/_.*$/, '')}_${half[0]!.number}-${half.at(-1)!.number}`
+    counts = add(counts, await sendOrHalve(connection, options, id, half))
   }
   return counts
+}
+
+/** The body as such is to blame: not JSON, not UTF-8, no envelope any more, too large. */
+function isRefusedWhole(error: unknown): boolean {
+  return error instanceof RefusedError && (error.status === 400 || error.status === 413)
 }
 
 async function sendLines(
@@ -264,7 +260,7 @@ async function sendLines(
   options: ImportOptions,
   batchId: string,
   lines: readonly Buffer[],
-): Promise<Omit<ImportState, 'bytes'>> {
+): Promise<Counts> {
   const head = `{"batchId":"${batchId}"${options.historical ? ',"historical":true' : ''},"events":[`
   const parts: Buffer[] = [Buffer.from(head)]
   for (const [at, line] of lines.entries()) {
@@ -283,8 +279,8 @@ async function sendLines(
         duplicate: boolean
       }
       return duplicate
-        ? { accepted: 0, rejected: 0, duplicate: lines.length, malformed: [], malformedCount: 0 }
-        : { accepted, rejected: rejected.length, duplicate: 0, malformed: [], malformedCount: 0 }
+        ? { ...NOTHING, duplicate: lines.length }
+        : { ...NOTHING, accepted, rejected: rejected.length }
     } catch (error) {
       const again =
         error instanceof RefusedError
@@ -296,10 +292,7 @@ async function sendLines(
   }
 }
 
-function add(
-  left: Omit<ImportState, 'bytes'>,
-  right: Omit<ImportState, 'bytes'>,
-): Omit<ImportState, 'bytes'> {
+function add(left: Counts, right: Counts): Counts {
   return {
     accepted: left.accepted + right.accepted,
     rejected: left.rejected + right.rejected,

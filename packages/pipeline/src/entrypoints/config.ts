@@ -124,7 +124,7 @@ export interface ConfigInput {
 }
 
 export function readConfig({ flags, environment, file }: ConfigInput): Config {
-  const written = file === undefined ? {} : readYaml(file)
+  const written: Readonly<Record<string, string>> = file === undefined ? {} : readYaml(file)
   const config: Record<string, unknown> = {}
   for (const { name, env, fallback, read, allowed } of SETTINGS) {
     const [from, text] =
@@ -133,7 +133,7 @@ export function readConfig({ flags, environment, file }: ConfigInput): Config {
         : environment[env] !== undefined
           ? [env, environment[env]]
           : written[name] !== undefined
-            ? [`${file}: ${name}`, String(written[name])]
+            ? [`${file}: ${name}`, written[name]]
             : ['default', fallback]
     if (text === undefined) continue
     const value = read(text)
@@ -144,7 +144,8 @@ export function readConfig({ flags, environment, file }: ConfigInput): Config {
   return Object.freeze({ lakeBucket: undefined, publicUrl: undefined, ...config }) as Config
 }
 
-function readYaml(file: string): Record<string, unknown> {
+/** Members as text. One without a value (`port:`) is not given. */
+function readYaml(file: string): Record<string, string> {
   let members: unknown
   try {
     members = parse(readFileSync(file, 'utf8'))
@@ -163,9 +164,19 @@ function readYaml(file: string): Record<string, unknown> {
       `${file}: "${unknown}" is no setting; there are ${SETTINGS.map(({ name }) => name).join(', ')}`,
     )
   }
-  return members as Record<string, unknown>
+  const given = Object.entries(members).filter(([, value]) => value !== null)
+  for (const [name, value] of given) {
+    if (typeof value !== 'string' && typeof value !== 'number') {
+      throw new MillraceError(
+        'bad_config',
+        `${file}: ${name} is ${JSON.stringify(value)}, one text or number is expected`,
+      )
+    }
+  }
+  return Object.fromEntries(given.map(([name, value]) => [name, String(value)]))
 }
 
-function kebab(name: string): string {
+/** `lakeBucket` → `lake-bucket`, as the flag says it. */
+export function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }

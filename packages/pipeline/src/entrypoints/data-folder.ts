@@ -77,7 +77,8 @@ async function checkUsable(path: string, files: FileSystem): Promise<void> {
   }
 }
 
-async function readMarker(path: string, files: FileSystem): Promise<Marker | undefined> {
+/** Undefined for a folder that was never started; throws `data_damaged` or `data_newer`. */
+export async function readMarker(path: string, files: FileSystem): Promise<Marker | undefined> {
   const file = join(path, 'millrace.json')
   if (!(await files.exists(file))) {
     // A folder with a log but without its marker is somebody's data: never start anew over it.
@@ -85,14 +86,19 @@ async function readMarker(path: string, files: FileSystem): Promise<Marker | und
       throw new MillraceError('data_damaged', `${file} is missing beside a log`)
     return undefined
   }
-  let marker: Partial<Marker>
+  let marker: Partial<Marker> | null
   try {
-    marker = JSON.parse(Buffer.from(await readFile(files, file)).toString()) as Partial<Marker>
+    const text = Buffer.from(await readFile(files, file)).toString()
+    marker = JSON.parse(text) as Partial<Marker> | null
   } catch (error) {
     throw new MillraceError('data_damaged', `${file} cannot be read`, { cause: error })
   }
-  if (typeof marker.format !== 'number' || typeof marker.bucket !== 'string') {
-    throw new MillraceError('data_damaged', `${file} is not a marker`)
+  if (
+    !Number.isInteger(marker?.format) ||
+    typeof marker?.format !== 'number' ||
+    typeof marker.bucket !== 'string'
+  ) {
+    throw new MillraceError('data_damaged', `${file} does not say format and bucket`)
   }
   if (marker.format > FORMAT_VERSION) {
     throw new MillraceError(

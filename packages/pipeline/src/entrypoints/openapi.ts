@@ -53,6 +53,11 @@ const Account = Type.Object({
     queryMs: milliseconds,
   }),
 })
+const Health = Type.Object({
+  status: Type.Literal('ok'),
+  version: Type.String(),
+  demo: Type.Boolean(),
+})
 const ProblemBody = Type.Object({
   type: Type.String(),
   title: Type.String(),
@@ -166,6 +171,32 @@ const paths = {
       },
     },
   },
+  '/health': {
+    get: {
+      summary: 'The process answers',
+      security: [],
+      responses: { 200: { description: 'It does', ...json(Health) } },
+    },
+  },
+  '/ready': {
+    get: {
+      summary: 'Events can be taken',
+      security: [],
+      responses: {
+        200: { description: 'They can' },
+        503: { description: 'They cannot; member why says what is wrong' },
+      },
+    },
+  },
+  '/metrics': {
+    get: {
+      summary: 'Counters for Prometheus',
+      security: [],
+      responses: {
+        200: { description: 'Text format', content: { 'text/plain': { schema: Type.String() } } },
+      },
+    },
+  },
   ...oauthOpenapiPaths,
   ...sessionOpenapiPaths,
   ...controlOpenapiPaths,
@@ -186,7 +217,8 @@ export function openApiDocument(url: string): object {
       securitySchemes: {
         writeKey: { type: 'apiKey', in: 'query', name: 'key' },
         writeKeyHeader: { type: 'apiKey', in: 'header', name: 'X-Write-Key' },
-        basic: { type: 'http', scheme: 'basic' },
+        basic: { type: 'http', scheme: 'basic', description: 'Write key as user, no password' },
+        clientSecret: { type: 'http', scheme: 'basic', description: 'Client id and secret' },
         bearer: {
           type: 'oauth2',
           flows: {

@@ -10,6 +10,7 @@ import { extname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { Hono } from 'hono'
+import { errnoOf, MillraceError } from '../kit/errors.ts'
 
 export const ASSETS = fileURLToPath(new URL('../../assets', import.meta.url))
 
@@ -62,7 +63,7 @@ export function staticRoutes(
     const asset = assets.get(name === '' ? 'index.html' : name) ?? assets.get(`${name}.html`)
     if (asset === undefined) return next()
     if (context.req.header('if-none-match') === asset.headers.ETag)
-      return new Response(null, { status: 304 })
+      return new Response(null, { status: 304, headers: asset.headers })
     const accepted = context.req.header('accept-encoding') ?? ''
     const [encoding, bytes] = accepted.includes('br')
       ? ['br', asset.br]
@@ -79,9 +80,20 @@ export function staticRoutes(
   return app
 }
 
+function entriesBelow(folder: string) {
+  try {
+    return readdirSync(folder, { recursive: true, withFileTypes: true })
+  } catch (error) {
+    throw new MillraceError('missing_package', `${folder} cannot be read: ${errnoOf(error)}`, {
+      cause: error,
+      hint: 'Run npm run build, or install millrace again.',
+    })
+  }
+}
+
 function readAssets(folder: string, isPublic: boolean): ReadonlyMap<string, Asset> {
   const assets = new Map<string, Asset>()
-  const names = readdirSync(folder, { recursive: true, withFileTypes: true })
+  const names = entriesBelow(folder)
     .filter((entry) => entry.isFile() && extname(entry.name) in TYPES)
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
   for (const name of names) {

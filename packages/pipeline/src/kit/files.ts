@@ -9,6 +9,7 @@
  */
 import { constants } from 'node:fs'
 import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 
 export interface OpenFile {
   /** Writes all of `bytes` at `position`, or rejects. */
@@ -101,11 +102,12 @@ export const nodeFiles: FileSystem = {
       },
     ),
   makeFolder: async (folder) => {
-    const first = await mkdir(folder, { recursive: true, mode: 0o700 })
+    const path = resolve(folder)
+    const first = await mkdir(path, { recursive: true, mode: 0o700 })
     if (first === undefined) return
     // Each folder that was made is a new name in the one above it.
-    for (let made = folder; made.length >= first.length; made = parent(made))
-      await nodeFiles.syncFolder(parent(made))
+    for (let made = path; made.length >= first.length; made = dirname(made))
+      await nodeFiles.syncFolder(dirname(made))
   },
   rename: (from, to) => rename(from, to),
   link: (from, to) => link(from, to),
@@ -118,11 +120,6 @@ export const nodeFiles: FileSystem = {
       await handle.close()
     }
   },
-}
-
-function parent(path: string): string {
-  const cut = path.replace(/\/+$/, '').lastIndexOf('/')
-  return cut < 0 ? '.' : cut === 0 ? '/' : path.slice(0, cut)
 }
 
 /**
@@ -144,7 +141,7 @@ export async function replaceFile(
     await file.close()
   }
   await files.rename(temporary, path)
-  await files.syncFolder(parent(path))
+  await files.syncFolder(dirname(path))
 }
 
 /** Reads a whole file. */

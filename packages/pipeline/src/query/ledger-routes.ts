@@ -75,14 +75,14 @@ export function ledgerRoutes(parts: LedgerParts): Hono {
     return context.json(await ledgerOf(parts, who.tenant))
   })
   app.on(['POST', 'PUT', 'DELETE'], '/v1/ledger', () =>
-    refuse(problem('method_not_allowed', 'GET /v1/ledger')),
+    refuse(problem('method_not_allowed', 'GET /v1/ledger'), { Allow: 'GET' }),
   )
   return app
 }
 
-function refuse(body: Problem): Response {
+function refuse(body: Problem, headers: Record<string, string> = {}): Response {
   return new Response(JSON.stringify(body), {
     status: body.status,
-    headers: { 'Content-Type': 'application/problem+json' },
+    headers: { 'Content-Type': 'application/problem+json', ...headers },
   })
 }

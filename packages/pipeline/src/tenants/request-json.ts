@@ -67,5 +67,9 @@ function faultOf(error: SchemaError): { detail: string; pointer: string } {
   if (error.keyword === 'boolean') {
     return { detail: `${name} is not known here`, pointer: error.instancePath }
   }
+  if (error.keyword === 'enum') {
+    const allowed = error.params.allowedValues.join(', ')
+    return { detail: `${name} is not one of ${allowed}`, pointer: error.instancePath }
+  }
   return { detail: `${name} ${error.message}`, pointer: error.instancePath }
 }

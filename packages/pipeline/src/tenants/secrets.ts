@@ -8,9 +8,6 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import { type Random, randomHex } from '../kit/clock.ts'
 
-export const CLIENT_ID_PATTERN = /^cl_[0-9a-f]{16}$/
-export const WRITE_KEY_PATTERN = /^wk_[0-9a-f]{32}$/
-export const CLIENT_SECRET_PATTERN = /^cs_[0-9a-f]{64}$/
 export const SESSION_TOKEN_PATTERN = /^[0-9a-f]{64}$/
 
 /** Public name of an OAuth client. */

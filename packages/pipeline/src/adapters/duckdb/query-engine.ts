@@ -40,8 +40,8 @@ export interface QueryEngineLimits {
 export const QUERY_ENGINE_LIMITS: QueryEngineLimits = {
   processCount: 2,
   threadCount: 2,
-  memoryLimitMb: 512,
-  rssBytesMax: 1_536 * 1_048_576,
+  memoryLimitMb: 1_024,
+  rssBytesMax: 2_048 * 1_048_576,
   idleRssBytesMax: 384 * 1_048_576,
   killGraceMs: 1_000,
   idleMs: 60_000,

@@ -148,7 +148,9 @@ function engineProblem(error: unknown, job: QueryJob): Problem | undefined {
   const message = error instanceof Error ? error.message : String(error)
   const code = ENGINE_ERRORS.find(([pattern]) => pattern.test(message))?.[1]
   if (code === undefined) return undefined
-  return problem(code, withoutPaths(message, pathsOf(job)))
+  // After the first line of this one the engine advises settings that nobody here can set.
+  const words = message.startsWith('Out of Memory') ? message.split('\n', 1)[0]! : message
+  return problem(code, withoutPaths(words, pathsOf(job)))
 }
 
 const MESSAGE_LENGTH_MAX = 2_000

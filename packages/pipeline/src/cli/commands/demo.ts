@@ -11,8 +11,8 @@ import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Config, readConfig } from '../../entrypoints/config.ts'
-import { ERRORS, MillraceError } from '../../kit/errors.ts'
+import { type Config, kebab, readConfig, SETTINGS } from '../../entrypoints/config.ts'
+import { MillraceError } from '../../kit/errors.ts'
 import { VERSION } from '../../kit/version.ts'
 import { progressLine } from '../progress.ts'
 
@@ -24,9 +24,10 @@ const PORTS_TRIED = 20
 /** A server that dies by itself this often within a minute stays down. */
 const RESTARTS_PER_MINUTE_MAX = 20
 
-interface Links {
-  readonly console: string
-  readonly demo: string
+/** What the server says when it listens: its address, and secrets that log in once. */
+interface Listening {
+  readonly url: string
+  readonly links: { readonly console: string; readonly demo: string }
 }
 
 export interface SampleState {
@@ -43,8 +44,7 @@ export async function demo(
   const config = readConfig({ flags: rest, environment, file })
   const port = await freePort(config)
   const supervisor = new Supervisor(config, port)
-  const links = await supervisor.start()
-  const url = `http://${config.host === '0.0.0.0' ? '127.0.0.1' : config.host}:${port}`
+  const { url, links } = await supervisor.start()
   process.stdout.write(
     `\n  Millrace ${VERSION}\n\n` +
       `  shop     ${url}/demo#link=${links.demo}\n` +
@@ -86,41 +86,32 @@ class Supervisor {
     return this.#stopping
   }
 
-  /** Resolves with the one-time links when the server listens; rejects when it ends before. */
-  start(): Promise<Links> {
-    const { data, host, logLevel, lakeBucket, segmentMib } = this.#config
-    const flags = [
-      'start',
-      '--data',
-      data,
-      '--port',
-      String(this.#port),
-      '--host',
-      host,
-      '--segment-mib',
-      String(segmentMib),
-    ]
-    flags.push('--log-level', logLevel === 'info' ? 'warn' : logLevel)
-    if (lakeBucket !== undefined) flags.push('--lake-bucket', lakeBucket)
-    const server = fork(PROGRAM, flags, {
+  /** Resolves when the server listens; if it ends before, this process ends with its exit code. */
+  start(): Promise<Listening> {
+    const { logLevel } = this.#config
+    const settings: Config = {
+      ...this.#config,
+      port: this.#port,
+      logLevel: logLevel === 'info' ? 'warn' : logLevel,
+    }
+    const flags = SETTINGS.flatMap(({ name }) =>
+      settings[name] === undefined ? [] : [`--${kebab(name)}`, String(settings[name])],
+    )
+    const server = fork(PROGRAM, ['start', ...flags], {
       env: { ...process.env, MILLRACE_DEMO: '1' },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       detached: true,
     })
     this.#server = server
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
       server.once('message', (message) => {
-        resolve((message as { links: Links }).links)
+        resolve(message as Listening)
         server.off('exit', early)
         server.on('exit', (code, signal) => this.#ended(code, signal))
         this.#tell()
       })
-      const early = (code: number | null) => {
-        if (this.#stopping) process.exit(0)
-        // Its own words are on stderr already.
-        process.exitCode = code ?? ERRORS.refused.exitCode
-        reject(new SilentExit())
-      }
+      // Its own words are on stderr already.
+      const early = (code: number | null) => process.exit(this.#stopping ? 0 : (code ?? 1))
       server.once('exit', early)
     })
   }
@@ -134,13 +125,12 @@ class Supervisor {
       process.exit(1)
     }
     this.#restarts++
-    this.start().then(
-      () =>
-        process.stderr.write(
-          `  the server ended (${signal ?? code}) and is back after ${Math.round(performance.now() - now)} ms\n`,
-        ),
-      () => process.exit(process.exitCode ?? 1),
-    )
+    void this.start().then(() => {
+      const downMs = Math.round(performance.now() - now)
+      process.stderr.write(
+        `  the server ended (${signal ?? code}) and is back after ${downMs} ms\n`,
+      )
+    })
   }
 
   tellSample(sample: SampleState): void {
@@ -151,13 +141,6 @@ class Supervisor {
   #tell(): void {
     if (this.#server?.connected === true)
       this.#server.send({ sample: this.#sample, restarts: this.#restarts })
-  }
-}
-
-/** The child said why; nothing is to be added. */
-class SilentExit extends MillraceError {
-  constructor() {
-    super('refused', 'the server did not start', { hint: 'Its message stands above.' })
   }
 }
 

@@ -6,8 +6,10 @@
 import { constants } from 'node:fs'
 import { access, readdir, readFile, stat, statfs } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { FORMAT_VERSION } from '../../entrypoints/data-folder.ts'
+import { readMarker } from '../../entrypoints/data-folder.ts'
 import { ASSETS } from '../../entrypoints/static-routes.ts'
+import { MillraceError } from '../../kit/errors.ts'
+import { nodeFiles } from '../../kit/files.ts'
 import { VERSION } from '../../kit/version.ts'
 
 const GIB = 1 << 30
@@ -106,23 +108,23 @@ async function dataFolder(folder: string): Promise<Finding[]> {
 
 async function format(folder: string): Promise<Finding> {
   try {
-    const { format, bucket } = JSON.parse(
-      await readFile(join(folder, 'millrace.json'), 'utf8'),
-    ) as { format: number; bucket: string }
+    const marker = await readMarker(folder, nodeFiles)
+    if (marker === undefined)
+      return { good: true, text: 'it was never started; the first start sets it up' }
     const segments = (await readdir(join(folder, 'log')).catch(() => [])).filter((name) =>
       name.endsWith('.ndjson'),
     ).length
     return {
-      good: format <= FORMAT_VERSION,
-      text: `format ${format}, bucket ${bucket}, ${segments} log segments`,
-      hint: `This version knows format ${FORMAT_VERSION}; use a later one.`,
+      good: true,
+      text: `format ${marker.format}, bucket ${marker.bucket}, ${segments} log segments`,
     }
   } catch (error) {
-    return {
-      good: false,
-      text: `millrace.json: ${(error as Error).message}`,
-      hint: 'Is this a data folder of millrace? Nothing was changed.',
-    }
+    if (!(error instanceof MillraceError)) throw error
+    const hint =
+      error.code === 'data_newer'
+        ? error.hint
+        : 'Is this a data folder of millrace? If so, put millrace.json back from a backup.'
+    return { good: false, text: error.message, hint }
   }
 }
 
@@ -160,8 +162,10 @@ async function secrets(folder: string): Promise<Finding> {
 async function server(folder: string): Promise<Finding> {
   const written = await readFile(join(folder, 'server.json'), 'utf8').catch(() => undefined)
   if (written === undefined) return { good: true, text: 'no server runs on it' }
-  const { url, pid } = JSON.parse(written) as { url: string; pid: number }
+  let url: unknown
+  let pid: unknown
   try {
+    ;({ url, pid } = JSON.parse(written) as { url: unknown; pid: unknown })
     const ready = await fetch(`${url}/ready`, { signal: AbortSignal.timeout(3_000) })
     return {
       good: ready.ok,
@@ -171,8 +175,8 @@ async function server(folder: string): Promise<Finding> {
   } catch {
     return {
       good: false,
-      text: `server.json names ${url}, but nothing answers there`,
-      hint: 'The server was killed; the next start recovers by itself.',
+      text: `server.json names ${url ?? 'no address'}, but nothing answers there`,
+      hint: 'The server was killed or hangs; the next start recovers by itself.',
     }
   }
 }

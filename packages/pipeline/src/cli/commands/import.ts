@@ -10,6 +10,8 @@ export async function importCommand(
   flags: ConnectionFlags & { source?: string; live?: boolean },
 ): Promise<void> {
   const connection = await connect(flags)
+  // A wrong address or secret is said at once; later faults are waited out.
+  await connection.token()
   const progress = progressLine(process.stderr)
   const startedMs = performance.now()
   const done = await importFile(connection, {
@@ -32,7 +34,7 @@ export async function importCommand(
     parts.push(`${done.rejected.toLocaleString('en')} refused (select * from rejections)`)
   if (done.malformedCount > 0)
     parts.push(
-      `${done.malformedCount.toLocaleString('en')} lines are not JSON: ${done.malformed.join(', ')}${done.malformedCount > done.malformed.length ? ', …' : ''}`,
+      `${done.malformedCount.toLocaleString('en')} lines are not JSON, or over 1 MiB: ${done.malformed.join(', ')}${done.malformedCount > done.malformed.length ? ', …' : ''}`,
     )
   progress.end(`${parts.join(', ')} in ${seconds.toFixed(1)} s`)
   if (done.malformedCount > 0) process.exitCode = 1

@@ -4,6 +4,10 @@ import { MillraceError } from '../../kit/errors.ts'
 import { type ConnectionFlags, connect } from '../connection.ts'
 import { textTable } from '../table.ts'
 
+/** What the server allows; see docs/sql.md. */
+const MAX_ROWS_MAX = 10_000
+const TIMEOUT_MAX_MS = 60_000
+
 interface SqlFlags extends ConnectionFlags {
   readonly format: string
   readonly maxRows: string
@@ -17,15 +21,14 @@ interface SqlAnswer {
   readonly stats: { readonly elapsedMs: number }
 }
 
-export async function sql(argument: string, flags: SqlFlags): Promise<void> {
+export async function sql(words: readonly string[], flags: SqlFlags): Promise<void> {
   if (!['table', 'json', 'csv'].includes(flags.format)) {
     throw new MillraceError('bad_input', `--format is "${flags.format}", allowed: table, json, csv`)
   }
-  const statement = argument === '-' ? await text(process.stdin) : argument
   const body = {
-    sql: statement,
-    maxRows: wholeNumber('--max-rows', flags.maxRows),
-    timeoutMs: wholeNumber('--timeout', flags.timeout),
+    sql: await statementOf(words),
+    maxRows: wholeNumber('--max-rows', flags.maxRows, 1, MAX_ROWS_MAX),
+    timeoutMs: wholeNumber('--timeout', flags.timeout, 1, TIMEOUT_MAX_MS),
   }
   const connection = await connect(flags)
   const accept = flags.format === 'csv' ? 'text/csv' : 'application/json'
@@ -40,12 +43,28 @@ export async function sql(argument: string, flags: SqlFlags): Promise<void> {
   process.stdout.write(`${textTable(names, answer.rows)}\n`)
   const cut = answer.truncated ? `, cut at --max-rows ${flags.maxRows}` : ''
   process.stderr.write(
-    `${answer.rows.length} rows in ${Math.round(answer.stats.elapsedMs)} ms${cut}\n`,
+    `${answer.rows.length} ${answer.rows.length === 1 ? 'row' : 'rows'} in ${Math.round(answer.stats.elapsedMs)} ms${cut}\n`,
   )
 }
 
-export function wholeNumber(name: string, value: string): number {
-  if (!/^\d{1,9}$/.test(value))
-    throw new MillraceError('bad_input', `${name} is "${value}", a whole number is expected`)
+async function statementOf(words: readonly string[]): Promise<string> {
+  const [first = '', ...more] = words
+  if (more.length > 0) {
+    throw new MillraceError('bad_input', `the statement came as ${words.length} words`, {
+      hint: 'Put it in quotes, so that the shell leaves it alone: millrace sql "select 1"',
+    })
+  }
+  const statement = first === '-' ? await text(process.stdin) : first
+  if (statement.trim() === '') {
+    throw new MillraceError('bad_input', 'the statement is empty', {
+      hint: 'For example: millrace sql "select event_type, count(*) from events group by 1"',
+    })
+  }
+  return statement
+}
+
+export function wholeNumber(name: string, value: string, low = 0, high = 999_999_999): number {
+  if (!/^\d{1,9}$/.test(value) || Number(value) < low || Number(value) > high)
+    throw new MillraceError('bad_input', `${name} is "${value}", allowed: ${low} to ${high}`)
   return Number(value)
 }

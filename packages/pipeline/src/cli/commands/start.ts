@@ -5,7 +5,6 @@
  * a few words on stderr. SIGTERM and SIGINT stop gracefully: no new requests, what was accepted is
  * flushed, at most ten seconds.
  */
-import { composePipeline } from '../../entrypoints/compose.ts'
 import { readConfig } from '../../entrypoints/config.ts'
 
 const STOP_MAX_MS = 10_000
@@ -13,6 +12,8 @@ const STOP_MAX_MS = 10_000
 export async function start(flags: Record<string, string | undefined>): Promise<void> {
   const { config: file, ...rest } = flags
   const config = readConfig({ flags: rest, environment: process.env, file })
+  // Read after the settings: a wrong flag is told at once, before the engines are loaded.
+  const { composePipeline } = await import('../../entrypoints/compose.ts')
   // The supervisor of the demo says so over its channel, not by a flag that others could use.
   const demo = process.env.MILLRACE_DEMO === '1' && process.channel !== undefined
   const pipeline = await composePipeline(config, { demo })
@@ -20,7 +21,10 @@ export async function start(flags: Record<string, string | undefined>): Promise<
     `${JSON.stringify({ event: 'listening', url: pipeline.url, pid: process.pid })}\n`,
   )
   if (demo) {
-    process.send?.({ links: { console: pipeline.loginLink(), demo: pipeline.loginLink() } })
+    process.send?.({
+      url: pipeline.url,
+      links: { console: pipeline.loginLink(), demo: pipeline.loginLink() },
+    })
     process.on('message', (message) => pipeline.onDemoMessage(message))
   } else if (process.stderr.isTTY) {
     process.stderr.write(

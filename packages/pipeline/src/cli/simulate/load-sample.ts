@@ -22,7 +22,7 @@ let reportedMs = 0
 const report = (visits: number, events: number, refused: number, done: boolean) =>
   process.send?.({ visits, totalVisits: SAMPLE.visits, events, refused, done })
 
-const { visits, accepted, rejected } = await simulate({
+const { visits, accepted, rejected, duplicate } = await simulate({
   ...SAMPLE,
   url,
   token: connection.token,
@@ -33,5 +33,5 @@ const { visits, accepted, rejected } = await simulate({
     report(made, events, 0, false)
   },
 })
-report(visits, accepted, rejected, true)
+report(visits, accepted + duplicate, rejected, true)
 process.disconnect?.()

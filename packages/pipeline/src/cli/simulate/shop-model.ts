@@ -20,11 +20,17 @@ export const ORIGIN = 'https://shop.example'
 export type PageName = 'home' | 'catalog' | 'product' | 'cart' | 'checkout' | 'thanks'
 export type Device = 'desktop' | 'mobile' | 'tablet'
 
-/** Something that is clicked: where it is on a page 1280 wide (CSS pixels), and its target reference. */
+/** x and y of a centre in CSS pixels of the page, as measured on the shop's real pages. */
+type Place = readonly [x: number, y: number]
+
+/** Something that is clicked: where it stands at 1280, 820 and 390 pixels of width, and its target reference. */
 export interface Thing {
   readonly target: string
-  readonly x: number
-  readonly y: number
+  readonly places: Readonly<Record<Device, Place>>
+  /** Standard deviations around the centre at 1280: hands hit a wide thing anywhere on it. */
+  readonly spread: Place
+  /** On phones it keeps to the bottom of the window, so much above it, however far the page is scrolled. */
+  readonly mobileBottomPx?: number
 }
 
 export interface ShopPage {
@@ -36,73 +42,101 @@ export interface ShopPage {
   readonly way: Thing
 }
 
-const thing = (name: string, x: number, y: number): Thing => ({
+const BUTTON: Place = [16, 6]
+const WIDE_BUTTON: Place = [48, 7]
+const FIELD: Place = [60, 6]
+const TILE: Place = [62, 74]
+
+const thing = (
+  name: string,
+  desktop: Place,
+  tablet: Place,
+  mobile: Place,
+  spread = BUTTON,
+): Thing => ({
   target: `[data-track="${name}"]`,
-  x,
-  y,
+  places: { desktop, tablet, mobile },
+  spread,
 })
 
+const NAV_CATALOG = thing('nav-catalog', [978, 36], [568, 36], [266, 31])
+
+/** The measurements of `packages/console/shop/README.md`. */
 export const PAGES: Readonly<Record<PageName, ShopPage>> = {
   home: {
     path: '/shop/',
-    heights: { desktop: 1840, tablet: 2100, mobile: 2900 },
+    heights: { desktop: 2262, tablet: 1880, mobile: 2717 },
     things: [
-      thing('nav-catalog', 1010, 40),
-      thing('hero-cta', 260, 430),
-      thing('feature-kayak', 300, 860),
-      thing('feature-paddle', 640, 860),
-      thing('feature-drybag', 980, 860),
-      thing('newsletter', 640, 1540),
+      NAV_CATALOG,
+      thing('hero-kayak', [329, 463], [298, 410], [90, 684]),
+      thing('features-all', [1176, 775], [747, 645], [60, 939]),
+      thing('feature-kayak', [245, 1029], [151, 859], [195, 1063], TILE),
+      thing('feature-paddle', [640, 1029], [410, 859], [195, 1222], TILE),
+      thing('feature-drybag', [1034, 1029], [668, 859], [195, 1382], TILE),
+      thing('newsletter', [1091, 1903], [681, 1586], [119, 2416]),
     ],
-    way: thing('hero-cta', 260, 430),
+    way: thing('hero-cta', [144, 463], [113, 410], [195, 626]),
   },
   catalog: {
     path: '/shop/catalog',
-    heights: { desktop: 1680, tablet: 2240, mobile: 3600 },
+    heights: { desktop: 1854, tablet: 2626, mobile: 2074 },
     things: [
-      thing('filter-boats', 160, 260),
-      thing('filter-wear', 160, 310),
-      thing('sort', 1080, 190),
-      thing('item-drybag', 480, 520),
-      thing('item-paddle', 800, 520),
-      thing('item-vest', 1080, 980),
+      thing('filter-boats', [230, 270], [198, 238], [186, 246]),
+      thing('filter-wear', [317, 270], [286, 238], [273, 246]),
+      thing('sort', [1144, 270], [715, 238], [129, 310]),
+      thing('item-paddle', [640, 515], [604, 484], [287, 503], TILE),
+      thing('item-vest', [1034, 515], [215, 909], [102, 806], TILE),
+      thing('item-packraft', [245, 946], [604, 909], [287, 806], TILE),
+      thing('item-helmet', [1034, 946], [604, 1335], [287, 1099], TILE),
+      thing('item-throwbag', [640, 1378], [604, 1760], [287, 1391], TILE),
     ],
-    way: thing('item-kayak', 480, 980),
+    way: thing('item-kayak', [245, 515], [215, 484], [102, 503], TILE),
   },
   product: {
     path: '/shop/product',
-    heights: { desktop: 1420, tablet: 1760, mobile: 2400 },
+    heights: { desktop: 1571, tablet: 1677, mobile: 2247 },
     things: [
-      thing('gallery', 380, 420),
-      thing('gallery-next', 600, 420),
-      thing('size-m', 850, 430),
-      thing('size-l', 920, 430),
-      thing('reviews', 420, 1080),
+      thing('gallery', [355, 406], [223, 315], [195, 292], TILE),
+      thing('gallery-next', [609, 630], [376, 449], [333, 412]),
+      thing('thumb-2', [198, 725], [167, 544], [130, 499]),
+      thing('size-m', [963, 458], [623, 475], [195, 882]),
+      thing('size-l', [1138, 458], [738, 475], [317, 882]),
+      thing('details-shipping', [640, 1001], [410, 938], [195, 1404], FIELD),
+      thing('reviews', [640, 1198], [410, 1227], [195, 1735], TILE),
     ],
-    way: thing('add-to-cart', 900, 560),
+    way: thing('add-to-cart', [963, 543], [623, 560], [195, 967], WIDE_BUTTON),
   },
   cart: {
     path: '/shop/cart',
-    heights: { desktop: 960, tablet: 1080, mobile: 1300 },
-    things: [thing('quantity', 640, 320), thing('remove', 960, 320), thing('continue', 200, 640)],
-    way: thing('to-checkout', 1020, 640),
+    heights: { desktop: 823, tablet: 800, mobile: 953 },
+    things: [
+      thing('quantity-more', [559, 313], [210, 313], [197, 284]),
+      thing('remove', [732, 313], [464, 313], [352, 284]),
+      thing('continue', [120, 472], [89, 443], [76, 679]),
+    ],
+    way: thing('to-checkout', [1009, 496], [652, 464], [195, 585], WIDE_BUTTON),
   },
   checkout: {
     path: '/shop/checkout',
-    heights: { desktop: 1240, tablet: 1420, mobile: 1900 },
+    heights: { desktop: 1460, tablet: 1391, mobile: 1781 },
     things: [
-      thing('field-name', 480, 300),
-      thing('field-street', 480, 390),
-      thing('field-card', 480, 560),
-      thing('delivery', 480, 680),
+      thing('field-name', [407, 406], [257, 374], [195, 370], FIELD),
+      thing('field-street', [407, 498], [257, 466], [195, 462], FIELD),
+      thing('field-town', [570, 590], [365, 558], [278, 554]),
+      thing('field-card', [407, 782], [257, 750], [195, 746], FIELD),
+      thing('field-code', [570, 874], [365, 842], [278, 838]),
+      thing('delivery-river', [121, 1118], [82, 1086], [69, 1082]),
     ],
-    way: thing('place-order', 960, 720),
+    way: {
+      ...thing('place-order', [1009, 547], [652, 515], [302, 723], WIDE_BUTTON),
+      mobileBottomPx: 37,
+    },
   },
   thanks: {
     path: '/shop/thanks',
-    heights: { desktop: 900, tablet: 960, mobile: 1100 },
-    things: [thing('share', 520, 420)],
-    way: thing('back-home', 640, 520),
+    heights: { desktop: 820, tablet: 800, mobile: 975 },
+    things: [thing('share', [965, 463], [517, 436], [102, 676])],
+    way: thing('back-home', [762, 463], [521, 378], [195, 618]),
   },
 }
 
@@ -137,7 +171,7 @@ export function goOnProbability(
     campaign === STRONG_CAMPAIGN &&
     (page === 'catalog' || page === 'product' || page === 'cart')
   ) {
-    probability = Math.min(0.97, probability * 1.26)
+    probability = Math.min(0.97, probability * 1.29)
   }
   return probability
 }

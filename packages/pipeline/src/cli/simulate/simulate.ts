@@ -3,7 +3,7 @@
  * takes: declared synthetic, the same for the same seed.
  *
  * Batches carry fixed ids, so a simulation that was stopped may be run again: what arrived is
- * recognised. The request's user agent is the made-up visitor's, so that devices and bots are resolved
+ * recognised. For that each visit has a seed of its own: only its time depends on when it is made. The request's user agent is the made-up visitor's, so that devices and bots are resolved
  * by the server as real ones are.
  */
 import { Agent, request as httpRequest } from 'node:http'
@@ -29,6 +29,8 @@ export interface Simulated {
   readonly visits: number
   readonly accepted: number
   readonly rejected: number
+  /** Events of batches that the server had already. */
+  readonly duplicate: number
 }
 
 const IN_FLIGHT_MAX = 8
@@ -49,16 +51,17 @@ const BAD_EVENTS = [
 ]
 
 export async function simulate(options: SimulateOptions): Promise<Simulated> {
-  const random = seeded(options.seed)
   const agent = new Agent({ keepAlive: true, maxSockets: IN_FLIGHT_MAX })
   const under = new Set<Promise<void>>()
   let accepted = 0
   let rejected = 0
+  let duplicate = 0
   let failure: unknown
-  const starts = visitStarts(random, options)
+  const starts = visitStarts(seeded(options.seed), options)
   const badEvery = Math.max(1, Math.floor(options.visits / BAD_EVENT_COUNT))
   let bad = 0
   for (const [index, startMs] of starts.entries()) {
+    const random = seeded(visitSeed(options.seed, index))
     const visitor = newVisitor(random)
     const visitorId = `v-${options.seed}-${Math.floor(index * 0.8)}`
     for (const [viewIndex, view] of makeVisit(random, visitor, startMs).entries()) {
@@ -70,7 +73,8 @@ export async function simulate(options: SimulateOptions): Promise<Simulated> {
         if (failure !== undefined) throw failure
         const sent = send(options, agent, visitor, body).then(
           (answer) => {
-            accepted += answer.accepted
+            if (answer.duplicate) duplicate += answer.accepted
+            else accepted += answer.accepted
             rejected += answer.rejected.length
           },
           (error: unknown) => {
@@ -82,13 +86,17 @@ export async function simulate(options: SimulateOptions): Promise<Simulated> {
         if (under.size >= IN_FLIGHT_MAX) await Promise.race(under)
       }
     }
-    options.onProgress(index + 1, accepted)
+    options.onProgress(index + 1, accepted + duplicate)
   }
   await Promise.all(under)
   agent.destroy()
   if (failure !== undefined) throw failure
-  return { visits: options.visits, accepted, rejected }
+  return { visits: options.visits, accepted, rejected, duplicate }
 }
+
+/** A seed for each visit, spread by the golden ratio's bits (Knuth, TAOCP 6.4). */
+const visitSeed = (seed: number, visit: number): number =>
+  Math.imul(seed ^ Math.imul(visit + 1, 0x9e3779b1), 0x85ebca6b)
 
 /** Start times over the days, ascending: shops are busy in the evening and quiet at night. */
 function visitStarts(random: Seeded, { visits, days, endMs }: SimulateOptions): number[] {
@@ -124,6 +132,7 @@ function* bodies(
 interface Answer {
   readonly accepted: number
   readonly rejected: readonly unknown[]
+  readonly duplicate: boolean
 }
 
 async function send(

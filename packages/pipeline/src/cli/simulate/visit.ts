@@ -31,6 +31,8 @@ export interface PageView {
 }
 
 const FRAME_MS = 16.7
+/** Nearer than this to the window's edge a thing is scrolled further in. */
+const EDGE_PX = 30
 
 interface Hand {
   x: number
@@ -44,14 +46,23 @@ interface Hand {
 export function makeVisit(random: Seeded, visitor: Visitor, startMs: number): readonly PageView[] {
   const views: PageView[] = []
   let nowMs = startMs
-  for (const page of FUNNEL) {
+  for (const page of pagesOf(random, visitor)) {
     const view = makePageView(random, visitor, page, nowMs, views.length === 0)
     views.push(view)
     nowMs = view.endMs + random.between(200, 1500)
-    if (visitor.bot && views.length >= random.between(1, 5)) break
-    if (!random.chance(goOnProbability(page, visitor.device, visitor.campaign?.name))) break
   }
   return views
+}
+
+/** Decided before any movement is, so that how hands move never changes who buys. */
+function pagesOf(random: Seeded, visitor: Visitor): readonly PageName[] {
+  const botPages = random.between(1, 5)
+  const leavesAt = FUNNEL.findIndex(
+    (page, place) =>
+      (visitor.bot && place + 1 >= botPages) ||
+      !random.chance(goOnProbability(page, visitor.device, visitor.campaign?.name)),
+  )
+  return FUNNEL.slice(0, leavesAt + 1)
 }
 
 function makePageView(
@@ -70,7 +81,7 @@ function makePageView(
     seq: 0,
     events: [],
   }
-  const height = page.heights[visitor.device]
+  const height = Math.max(page.heights[visitor.device], visitor.viewport.h)
   write(
     hand,
     'page',
@@ -81,25 +92,15 @@ function makePageView(
   const glances = visitor.bot ? random.between(1, 3) : random.between(2, 5)
   for (let glance = 0; glance < glances; glance++) {
     const aim = page.things[random.between(0, page.things.length - 1)] as Thing
-    if (random.chance(0.65))
-      scroll(
-        random,
-        hand,
-        Math.max(
-          0,
-          Math.min(
-            height - visitor.viewport.h,
-            aim.y - visitor.viewport.h / 2 + random.between(-200, 200),
-          ),
-        ),
-      )
-    reach(random, visitor, hand, aim, page)
+    look(random, visitor, hand, aim, height)
+    reach(random, visitor, hand, aim)
     if (random.chance(0.3)) press(random, visitor, hand, aim)
     hand.nowMs += random.between(150, 2500)
   }
   if (name === 'checkout' && visitor.device === 'mobile' && !visitor.bot)
     rage(random, visitor, hand, page)
-  reach(random, visitor, hand, page.way, page)
+  look(random, visitor, hand, page.way, height)
+  reach(random, visitor, hand, page.way)
   press(random, visitor, hand, page.way)
   if (!visitor.bot && random.chance(0.2)) {
     write(hand, 'visibility', null, '"state":"hidden"')
@@ -122,7 +123,7 @@ function makePageView(
 /** The planted finding: the button is dead on mobile, so it is tapped again and again. */
 function rage(random: Seeded, visitor: Visitor, hand: Hand, page: ShopPage): void {
   if (!random.chance(0.8)) return
-  reach(random, visitor, hand, page.way, page)
+  reach(random, visitor, hand, page.way)
   const taps = random.between(3, 7)
   for (let tap = 0; tap < taps; tap++) {
     press(random, visitor, hand, page.way)
@@ -132,10 +133,12 @@ function rage(random: Seeded, visitor: Visitor, hand: Hand, page: ShopPage): voi
 }
 
 /** Moves (or drags, by touch) from where the hand is to a thing. */
-function reach(random: Seeded, visitor: Visitor, hand: Hand, thing: Thing, page: ShopPage): void {
-  const aim = place(visitor, thing, page)
-  const toX = aim.x + random.normal() * 6
-  const toY = aim.y - hand.scrollY + random.normal() * 5
+function reach(random: Seeded, visitor: Visitor, hand: Hand, thing: Thing): void {
+  const aim = place(visitor, hand, thing)
+  // Things shrink with the screen, and so does what a hand makes of them.
+  const size = visitor.device === 'mobile' ? 0.4 : visitor.device === 'tablet' ? 0.7 : 1
+  const toX = aim.x + random.normal() * thing.spread[0] * size
+  const toY = aim.y - hand.scrollY + random.normal() * thing.spread[1] * size
   const distance = Math.hypot(toX - hand.x, toY - hand.y)
   const durationMs = visitor.bot ? 200 : 180 + 160 * Math.log2(1 + distance / 24)
   const steps = Math.max(2, Math.round(durationMs / FRAME_MS))
@@ -184,11 +187,35 @@ function scroll(random: Seeded, hand: Hand, toY: number): void {
   }
 }
 
-/** Layouts stack on narrow screens: across is squeezed, down is stretched. */
-function place(visitor: Visitor, thing: Thing, page: ShopPage): { x: number; y: number } {
-  const w = visitor.viewport.w
-  const x = w >= 1280 ? thing.x + (w - 1280) / 2 : (thing.x / 1280) * w
-  return { x, y: thing.y * (page.heights[visitor.device] / page.heights.desktop) }
+/** Scrolls until a thing stands in the window, and now and then although it does already. */
+function look(
+  random: Seeded,
+  visitor: Visitor,
+  hand: Hand,
+  thing: Thing,
+  pageHeight: number,
+): void {
+  const { h } = visitor.viewport
+  const { y } = place(visitor, hand, thing)
+  const inWindow = y - hand.scrollY
+  if (inWindow > EDGE_PX && inWindow < h - EDGE_PX && !random.chance(0.3)) return
+  const wanderPx = random.between(-h / 4, h / 4)
+  const toY = Math.min(pageHeight - h, Math.max(0, Math.round(y - h / 2 + wanderPx)))
+  if (Math.abs(toY - hand.scrollY) > EDGE_PX) scroll(random, hand, toY)
+}
+
+/**
+ * Where a thing stands on this visitor's page: wide layouts are centred at their greatest width, those of
+ * phones stretch with the screen, and what is fixed to the window moves over the page.
+ */
+function place(visitor: Visitor, hand: Hand, thing: Thing): { x: number; y: number } {
+  const { device, viewport } = visitor
+  const [x, y] = thing.places[device]
+  if (device === 'desktop') return { x: x + (viewport.w - 1280) / 2, y }
+  if (device === 'tablet') return { x, y }
+  const fixedY =
+    thing.mobileBottomPx === undefined ? y : hand.scrollY + viewport.h - thing.mobileBottomPx
+  return { x: (x / 390) * viewport.w, y: fixedY }
 }
 
 function at(hand: Hand, type: string, target: string, pointer: string): void {
