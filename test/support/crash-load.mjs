@@ -5,16 +5,20 @@
  * same id, and in the end counts in SQL by batch and index: every acknowledged batch whole, nothing
  * twice, nothing that was never sent.
  */
+import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { bearerToken, readCredentials, send, sqlRows, startServer, stopped } from './server.mjs'
 
 const EVENTS_PER_BATCH = 10
 /** Makes an event some 400 bytes, so that a life's load is worth a delivery. */
 const TARGET = `main > ${'div > '.repeat(45)}button`
-/** A kill comes this long after the server listens, and up to as much again as the second says. */
+/** Every other kill comes this long after the server listens, and up to as much again as the second says. */
 const KILL_AFTER_MS = 150
-/** Long enough that a delivery to the lake begins, ends or is cut short in many a life. */
-const KILL_WITHIN_MS = 2_000
+const KILL_WITHIN_MS = 1_000
+/** The others come while delivery is at work: so long after its process is there, at the latest. */
+const KILL_IN_DELIVERY_MS = 2_000
+/** A life in which no delivery begins by then is ended all the same. */
+const DELIVERY_WAIT_MS = 10_000
 const ROWS_PER_QUERY = 10_000
 
 /**
@@ -27,6 +31,7 @@ const ROWS_PER_QUERY = 10_000
  * @property {number} torn Batches with some of their events.
  * @property {number} invented Batches that were never sent.
  * @property {number} slowestReadyMs Spawn to listening, the slowest.
+ * @property {number} killedInDelivery Kills that met the delivery process at work.
  * @property {number} deliveringLives Lives of the server in which the lake grew.
  */
 
@@ -36,7 +41,13 @@ const ROWS_PER_QUERY = 10_000
  * @returns {Promise<CrashReport>}
  */
 export async function crashUnderLoad(options) {
-  const account = { acknowledged: new Set(), sent: new Set(), again: [], retries: 0 }
+  const account = {
+    acknowledged: new Set(),
+    sent: new Set(),
+    again: [],
+    retries: 0,
+    killedInDelivery: 0,
+  }
   let slowestReadyMs = 0
   let deliveringLives = 0
   let deliveredEvents = 0
@@ -46,7 +57,7 @@ export async function crashUnderLoad(options) {
     const { delivered } = await ledger(server)
     if (delivered > deliveredEvents) deliveringLives++
     deliveredEvents = delivered
-    await loadUntilKilled(server, options.connections, account)
+    await loadUntilKilled(server, options.connections, account, kill % 2 === 0)
     options.onKill?.(kill, account.acknowledged.size, server.readyMs)
   }
   const server = await startServer(options.data, options)
@@ -58,6 +69,7 @@ export async function crashUnderLoad(options) {
       acknowledged: account.acknowledged.size,
       retries: account.retries,
       slowestReadyMs,
+      killedInDelivery: account.killedInDelivery,
       deliveringLives,
       ...judge(account.acknowledged, account.sent, found),
     }
@@ -71,18 +83,16 @@ export function holds({ lost, doubled, torn, invented }) {
   return lost + doubled + torn + invented === 0
 }
 
-async function loadUntilKilled(server, connections, account) {
+async function loadUntilKilled(server, connections, account, inDelivery) {
   const { writeKey } = readCredentials(server.data)
   const agent = new Agent({ keepAlive: true, maxSockets: connections })
   let over = false
   const ended = new Promise((resolve) => server.child.once('close', resolve))
-  const timer = setTimeout(
-    () => {
-      over = true
-      server.child.kill('SIGKILL')
-    },
-    KILL_AFTER_MS + Math.random() * KILL_WITHIN_MS,
-  )
+  void momentOfKill(server, inDelivery).then(() => {
+    over = true
+    if (isDelivering(server)) account.killedInDelivery++
+    server.child.kill('SIGKILL')
+  })
   server.child.once('close', () => {
     over = true
   })
@@ -99,8 +109,27 @@ async function loadUntilKilled(server, connections, account) {
   }
   await Promise.all(Array.from({ length: connections }, keepSending))
   await ended
-  clearTimeout(timer)
   agent.destroy()
+}
+
+async function momentOfKill(server, inDelivery) {
+  const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+  if (!inDelivery) return sleep(KILL_AFTER_MS + Math.random() * KILL_WITHIN_MS)
+  const startedMs = performance.now()
+  while (!isDelivering(server) && performance.now() - startedMs < DELIVERY_WAIT_MS) await sleep(20)
+  return sleep(Math.random() * KILL_IN_DELIVERY_MS)
+}
+
+/** Whether the server's delivery process is there: it is a child, started for the first job. */
+function isDelivering({ child: { pid } }) {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
+    return children.some((each) =>
+      readFileSync(`/proc/${each}/cmdline`, 'utf8').includes('delivery'),
+    )
+  } catch {
+    return false
+  }
 }
 
 function judge(acknowledged, sent, found) {

@@ -15,6 +15,8 @@ import { readCredentials, send, sqlRows } from '../support/server.mjs'
 
 /** The account is read once a second, and the tracker may pause some seconds after a failure. */
 const SETTLE_MAX_MS = 30_000
+/** From the click to the end of the old process and the first answer of the new one. */
+const RESTART_MAX_MS = 20_000
 
 let folder: string
 let demo: Demo
@@ -49,9 +51,6 @@ async function unbroken(sentMin: number): Promise<Account> {
     await shop.waitForTimeout(200)
   }
 }
-
-/** From the click to the end of the old process, and to the answer of the new one. */
-const RESTART_MAX_MS = 20_000
 
 /** One step on a circle over the shop's frame. */
 async function moveOnce(step: number): Promise<void> {
