@@ -4,7 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { SETTINGS } from '../../packages/pipeline/src/entrypoints/config.ts'
-import { millrace, type Server, startServer, stopAll, stopped } from '../support/server.mjs'
+import {
+  millrace,
+  readCredentials,
+  type Server,
+  startServer,
+  stopAll,
+  stopped,
+} from '../support/server.mjs'
 
 const folder = mkdtempSync(join(tmpdir(), 'millrace-cli-'))
 let server: Server
@@ -136,6 +143,16 @@ describe('a command', () => {
       expect(stderr).toMatch(/^error: [^\n]+\nhint: [^\n]+\n$/)
       expect(stderr).toContain(says)
     }
+  })
+
+  test('lists sources with the snippet for the pages of the first', async () => {
+    const { writeKey } = readCredentials(server.data)
+    const { stdout } = await millrace(['source', 'list', '--data', server.data])
+    expect(stdout).toMatch(/^name +writeKey +origins +created\n/)
+    expect(stdout).toMatch(new RegExp(`^web +${writeKey} +any +\\d{4}-\\d\\d-\\d\\dT`, 'm'))
+    expect(stdout).toContain(
+      `\n  <script async src="${server.url}/m.js" data-key="${writeKey}"></script>\n`,
+    )
   })
 
   test('prints rows as a table, as JSON and as CSV', async () => {

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import {
   appendFileSync,
+  chmodSync,
   cpSync,
   existsSync,
   mkdtempSync,
@@ -68,6 +69,8 @@ const countOf = async ({ url, data }: Server, sql = 'select count(*) from events
 function copyOf(name: string): string {
   const data = join(folder, name)
   cpSync(written, data, { recursive: true })
+  // Some versions of Node copy a folder without its mode; the server would mend it, and say so.
+  chmodSync(join(data, 'keys'), 0o700)
   return data
 }
 

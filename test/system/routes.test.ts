@@ -124,6 +124,28 @@ test("a bad Segment request is a problem like the door's own", async () => {
     expect(headers['content-type']).toBe('application/problem+json')
 })
 
+test('a page of another site may send Segment calls, and reads the answer', async () => {
+  const origin = 'https://shop.example'
+  const asked = await send(`${server.url}/v1/batch`, {
+    method: 'OPTIONS',
+    headers: { Origin: origin, 'Access-Control-Request-Method': 'POST' },
+  })
+  expect([asked.status, asked.text]).toEqual([204, ''])
+  expect(asked.headers).toMatchObject({
+    'access-control-allow-origin': origin,
+    'access-control-allow-methods': 'POST',
+    'access-control-allow-headers': expect.stringMatching(/authorization.*content-type/i),
+  })
+  for (const [body, status] of [
+    [{ writeKey: key, batch: [] }, 202],
+    [{ writeKey: 'none', batch: [] }, 401],
+  ] as const) {
+    const answer = await post('/v1/batch', body, { Origin: origin })
+    expect([answer.status, answer.headers['access-control-allow-origin']]).toEqual([status, origin])
+    expect(answer.headers.vary).toBe('Origin')
+  }
+})
+
 test('who watches sees an event and a refusal arrive', async () => {
   const live = await watchLive(server.url, token)
   await post(`/v1/events?key=${key}`, {
@@ -229,6 +251,23 @@ test('every route that /openapi.json lists is there', async () => {
   }
   expect(asked.length).toBeGreaterThanOrEqual(12)
   expect(asked.filter(([, status]) => status === 404 || status >= 500)).toEqual([])
+})
+
+test('a method that a route does not take is told which it takes', async () => {
+  for (const [method, path, allow] of [
+    ['GET', '/v1/query', 'POST'],
+    ['POST', '/v1/ledger', 'GET'],
+    ['DELETE', '/v1/live', 'GET'],
+    ['PUT', '/v1/batch', 'POST, OPTIONS'],
+    ['PATCH', '/v1/sources', 'GET, POST'],
+    ['POST', '/v1/sources/web', 'PUT'],
+    ['GET', '/v1/clients/cl_none', 'DELETE'],
+    ['POST', '/health', 'GET'],
+    ['GET', '/oauth/token', 'POST'],
+  ]) {
+    const { status, headers } = await send(`${server.url}${path}`, { method: method! })
+    expect([method, path, status, headers.allow]).toEqual([method, path, 405, allow])
+  }
 })
 
 test('a path that nobody serves is a problem, whatever the method', async () => {

@@ -47,7 +47,8 @@ export const Event = Type.Object(
     path: Type.String({
       minLength: 1,
       maxLength: limits.PATH_LENGTH_MAX,
-      description: 'Path or URL of the page. The query is dropped but for campaign parameters.',
+      description:
+        'Path or URL of the page. In the lake the query is dropped but for campaign parameters.',
     }),
     browser: optional(
       Type.String({ maxLength: limits.BROWSER_LENGTH_MAX, description: 'Browser engine version' }),

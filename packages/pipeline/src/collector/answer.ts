@@ -1,11 +1,9 @@
 /**
- * An outcome of the door as an HTTP answer: status, headers, text. Both ways in use it, so that they
+ * An outcome of the door as an HTTP answer: status, headers, text. Every way in uses it, so that they
  * cannot come to say different things.
  */
 import type { Acknowledgement, Problem } from '@millrace/protocol'
-
-/** Sent with every 429 and 503; trackers add their own jitter. */
-const RETRY_AFTER_SECONDS = '2'
+import { RETRY_AFTER_SECONDS } from '../kit/responses.ts'
 
 export interface Answer {
   readonly status: number
@@ -32,6 +30,20 @@ export function answerTo(outcome: Acknowledgement | Problem, origin: string | un
   if (status === 429 || status === 503) headers.push('Retry-After', RETRY_AFTER_SECONDS)
   return { status, headers, text }
 }
+
+/** What a browser of another site is told before it posts: names and values, as above. */
+export function preflightHeaders(origin: string | undefined): readonly string[] {
+  return [...corsHeaders(origin), ...PREFLIGHT]
+}
+
+const PREFLIGHT = [
+  'Access-Control-Allow-Methods',
+  'POST',
+  'Access-Control-Allow-Headers',
+  'Authorization, Content-Encoding, Content-Type, Idempotency-Key, X-Write-Key',
+  'Access-Control-Max-Age',
+  '86400',
+]
 
 const NONE: readonly string[] = []
 

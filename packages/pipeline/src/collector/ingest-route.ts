@@ -8,20 +8,10 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { type Acknowledgement, type Problem, problem } from '@millrace/protocol'
 import { acceptBatch, type BatchRequest, type Door } from './accept-batch.ts'
-import { answerTo, corsHeaders } from './answer.ts'
+import { answerTo, preflightHeaders } from './answer.ts'
 import { readBody } from './request-body.ts'
 
 export const INGEST_PATH = '/v1/events'
-const PREFLIGHT = [
-  'Access-Control-Allow-Methods',
-  'POST',
-  'Access-Control-Allow-Headers',
-  'Authorization, Content-Encoding, Content-Type, Idempotency-Key, X-Write-Key',
-  'Access-Control-Max-Age',
-  '86400',
-  'Content-Length',
-  '0',
-]
 
 export interface IngestObserver {
   /** Once for each request: its outcome (`accepted` or a problem's code) and how long it took. */
@@ -45,7 +35,8 @@ export function ingestRoute(
       send(request, response, outcome)
     }
     if (request.method === 'OPTIONS') {
-      response.writeHead(204, [...corsHeaders(request.headers.origin), ...PREFLIGHT]).end()
+      const { origin } = request.headers
+      response.writeHead(204, [...preflightHeaders(origin), 'Content-Length', '0']).end()
       return true
     }
     if (request.method !== 'POST') {

@@ -3,7 +3,7 @@
  *
  * The three say the same things; a flag wins over the environment, the environment over the file, the
  * file over the default. A value that cannot be used stops the start with its name, what was found and
- * what is allowed. Nothing else in the program reads `process.env`.
+ * what is allowed. Nothing else of the server knows its environment.
  */
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'

@@ -6,6 +6,7 @@
  */
 import type { Problem } from '@millrace/protocol'
 import { Hono } from 'hono'
+import { jsonResponse, problemResponse } from '../kit/responses.ts'
 
 /** Lets the answer reach the page before the process is gone. */
 const KILL_DELAY_MS = 100
@@ -25,18 +26,13 @@ export interface DemoParts {
 
 export function demoRoutes({ state, startedMs, writeKey, authorize }: DemoParts): Hono {
   const app = new Hono()
-  app.get('/demo/state', (context) =>
-    context.json({ ...state, pid: process.pid, startedMs, writeKey }, 200, {
-      'Cache-Control': 'no-store',
-    }),
-  )
+  app.get('/demo/state', () => jsonResponse({ ...state, pid: process.pid, startedMs, writeKey }))
   app.post('/demo/kill', async (context) => {
     const principal = await authorize(context.req.raw)
-    if (!('tenant' in principal))
-      return context.json(principal, (principal as Problem).status as 401)
+    if (!('tenant' in principal)) return problemResponse(principal as Problem)
     // SIGKILL cannot be caught: no handler of ours tidies up, which is the point.
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), KILL_DELAY_MS)
-    return context.json({ pid: process.pid }, 202)
+    return jsonResponse({ pid: process.pid }, 202)
   })
   return app
 }

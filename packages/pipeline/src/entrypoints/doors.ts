@@ -1,9 +1,8 @@
 /**
  * Every route of the server, mounted: the hot one on bare HTTP, the rest on the framework.
  */
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
 import { problem } from '@millrace/protocol'
 import { Hono } from 'hono'
 import type { Logger } from 'pino'
@@ -13,10 +12,11 @@ import { FastLane } from '../collector/fast-lane.ts'
 import { ingestRoute } from '../collector/ingest-route.ts'
 import { LiveFeed } from '../collector/live-feed.ts'
 import { liveRoutes } from '../collector/live-routes.ts'
-import { type Body, readBody } from '../collector/request-body.ts'
+import { segmentRoute } from '../collector/segment-route.ts'
 import { requestStamper } from '../collector/stamp.ts'
 import { meteredLog, Traffic } from '../collector/traffic.ts'
 import type { RecentMedian } from '../kit/recent-median.ts'
+import { problemResponse } from '../kit/responses.ts'
 import type { LakeReader } from '../lake/lake-reader.ts'
 import type { DiskLog } from '../log/disk-log.ts'
 import { ledgerRoutes } from '../query/ledger-routes.ts'
@@ -36,7 +36,7 @@ import { demoRoutes } from './demo-routes.ts'
 import type { Routes } from './http-server.ts'
 import { openApiRoutes } from './openapi.ts'
 import { ASSETS, staticRoutes } from './static-routes.ts'
-import { notFound, statusRoutes } from './status-routes.ts'
+import { notServed, statusRoutes } from './status-routes.ts'
 
 export interface DoorParts {
   readonly makers: Makers
@@ -113,25 +113,14 @@ export function composeDoors(parts: DoorParts): Routes {
       authorize: may,
     }),
   )
-  app.route(
-    '/',
-    liveRoutes({
-      live,
-      door,
-      clock: makers.clock,
-      authorize: (request) => may(request, 'events:read'),
-      readBody: readWebBody,
-    }),
-  )
+  app.route('/', liveRoutes({ live, authorize: (request) => may(request, 'events:read') }))
+  app.route('/', segmentRoute(door, traffic, elapsed))
   app.route('/', openApiRoutes(parts.issuer))
   mountPages(app, parts, may)
-  app.notFound((context) => notFound(context.req.raw))
+  app.notFound((context) => notServed(app, context))
   app.onError((error) => {
     failed(error)
-    return new Response(JSON.stringify(problem('internal', 'the request met a fault of ours')), {
-      status: 500,
-      headers: { 'Content-Type': 'application/problem+json' },
-    })
+    return problemResponse(problem('internal', 'the request met a fault of ours'))
   })
   return {
     app,
@@ -175,13 +164,4 @@ function factsOfNode(headers: IncomingHttpHeaders) {
     },
     query: () => undefined,
   }
-}
-
-/** The framework's request as the hot route's reader wants it: the same limits, the same answers. */
-function readWebBody(request: Request): Promise<Body> {
-  const source = request.body === null ? Readable.from([]) : Readable.fromWeb(request.body as never)
-  const like = Object.assign(source, {
-    headers: Object.fromEntries(request.headers),
-  }) as unknown as IncomingMessage
-  return new Promise((resolve) => readBody(like, resolve))
 }

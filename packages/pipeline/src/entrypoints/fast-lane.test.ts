@@ -1,4 +1,4 @@
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { Hono } from 'hono'
@@ -16,6 +16,8 @@ import { type HttpServer, listen } from './http-server.ts'
 /** An answer counts as whole when nothing more came for so long; there is none if nothing came at all. */
 const QUIET_MS = 200
 const SILENT_MS = 1_000
+/** No request answered for so long: the server waits. */
+const STALL_MS = 200
 /** Connections at once: more would measure the machine's patience. */
 const AT_ONCE = 50
 const EVENT = '{"eventType":"click","timestamp":"2026-11-15T18:05:00Z","path":"/"}'
@@ -26,6 +28,9 @@ interface Both {
   readonly port: number
   readonly log: ReturnType<typeof openMemoryLog>
   handedOver: number
+  answered: number
+  /** The server's side of the newest connection. */
+  connected: Socket | undefined
 }
 
 /** The whole server but for its pages, on a log in memory; without the lane if `isOrdinary`. */
@@ -38,7 +43,10 @@ async function open(isOrdinary: boolean, timeouts?: LaneTimeouts): Promise<Both>
   await createTenant(makers, { tenantId: 'acme' })
   await createSource(makers, { tenantNo: 1, name: 'shop', origins: ['https://shop.example'] })
   const log = openMemoryLog({ clock: systemClock, random: systemRandom })
-  const observer = { accepted: () => {}, answered: () => {}, failed: () => {} }
+  const answered = () => {
+    both.answered++
+  }
+  const observer = { accepted: () => {}, answered, failed: () => {} }
   const elapsed = () => performance.now()
   const door: Door = {
     log,
@@ -51,7 +59,9 @@ async function open(isOrdinary: boolean, timeouts?: LaneTimeouts): Promise<Both>
   const app = new Hono()
   app.all('*', (context) => context.text('other'))
   const hot = ingestRoute(door, observer, elapsed)
-  const both = { port: 0, log, handedOver: 0 } as { -readonly [K in keyof Both]: Both[K] }
+  const both = { port: 0, log, handedOver: 0, answered: 0, connected: undefined } as {
+    -readonly [K in keyof Both]: Both[K]
+  }
   both.server = await listen(
     {
       app,
@@ -68,7 +78,11 @@ async function open(isOrdinary: boolean, timeouts?: LaneTimeouts): Promise<Both>
           timeouts: timeouts ?? given,
           ordinary,
         })
-        if (isOrdinary) lane.take = next
+        const take = isOrdinary ? next : lane.take.bind(lane)
+        lane.take = (socket) => {
+          both.connected = socket
+          take(socket)
+        }
         return lane
       },
     },
@@ -326,6 +340,31 @@ describe('what the fast lane does not know gets the ordinary answer', () => {
       }, text),
     )
     await all(mutated.map((one) => () => alike(Buffer.from(one + BODY + plain(), 'latin1'))))
+  })
+})
+
+describe('a sender that reads no answer', () => {
+  const REQUESTS = 30
+
+  test('is not answered on and on into memory, and gets all when it reads', async () => {
+    const before = fast.answered
+    const socket = connect({ port: fast.port, host: '127.0.0.1' }).resume()
+    const met = fast.connected
+    await expect.poll(() => fast.connected).not.toBe(met)
+    // As if the system's buffers, which differ from machine to machine, were full.
+    fast.connected!.cork()
+    // A kilobyte is answered with twelve: each of its events is refused with a reason. Two such answers
+    // are more than a stream takes without saying so.
+    socket.write(plain([], `[${Array(500).fill(0)}]`).repeat(REQUESTS))
+    let answered = -1
+    while (answered !== fast.answered) {
+      answered = fast.answered
+      await new Promise((resolve) => setTimeout(resolve, STALL_MS))
+    }
+    expect(answered - before).toBe(2)
+    fast.connected!.uncork()
+    await expect.poll(() => fast.answered - before).toBe(REQUESTS)
+    socket.destroy()
   })
 })
 

@@ -127,7 +127,7 @@ const paths = {
       requestBody: { required: true, ...json(Type.Object({ batch: Type.Array(Type.Object({})) })) },
       responses: {
         202: { description: 'As /v1/events', ...json(Acknowledged) },
-        ...refusals(400, 401, 413),
+        ...refusals(400, 401, 403, 413, 415, 503),
       },
     },
   },

@@ -1,10 +1,11 @@
 /**
  * `/health` (the process answers), `/ready` (it can take events), `/metrics`, and the last word on every
- * path that nobody serves.
+ * request that nobody serves.
  */
 import { problem } from '@millrace/protocol'
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import type { Registry } from 'prom-client'
+import { problemResponse } from '../kit/responses.ts'
 import { VERSION } from '../kit/version.ts'
 
 export interface StatusParts {
@@ -31,14 +32,15 @@ export function statusRoutes({ demo, registry, notReady }: StatusParts): Hono {
   return app
 }
 
-/** The answer to what nobody serves. */
-export function notFound(request: Request): Response {
-  const body = problem(
-    'not_found',
-    `${request.method} ${new URL(request.url).pathname.slice(0, 200)}`,
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+
+/** The answer to what nobody serves: 405 where another method would be served, else 404. */
+export function notServed(app: Hono, { req }: Context): Response {
+  const request = `${req.method} ${req.path.slice(0, 200)}`
+  // The files of a folder are a route for every path; they say nothing of this one.
+  const allowed = METHODS.filter((method) =>
+    app.router.match(method, req.path)[0].some(([[, route]]) => !route.path.endsWith('*')),
   )
-  return new Response(JSON.stringify(body), {
-    status: 404,
-    headers: { 'Content-Type': 'application/problem+json' },
-  })
+  if (allowed.length === 0) return problemResponse(problem('not_found', request))
+  return problemResponse(problem('method_not_allowed', request), { Allow: allowed.join(', ') })
 }

@@ -7,8 +7,8 @@
  * snapshot, pending from the log beyond it: three independent places, so that the sums are a check.
  * Duplicates change nothing on disk and are counted since the server started.
  */
-import { type Problem, problem } from '@millrace/protocol'
 import { Hono } from 'hono'
+import { jsonResponse, problemResponse } from '../kit/responses.ts'
 import type { LogReader } from '../log/event-log.ts'
 import type { Authorize } from './routes.ts'
 
@@ -71,18 +71,8 @@ export function ledgerRoutes(parts: LedgerParts): Hono {
   const app = new Hono()
   app.get('/v1/ledger', async (context) => {
     const who = await parts.authorize(context.req.raw, 'events:read')
-    if (!('tenant' in who)) return refuse(who)
-    return context.json(await ledgerOf(parts, who.tenant))
+    if (!('tenant' in who)) return problemResponse(who)
+    return jsonResponse(await ledgerOf(parts, who.tenant))
   })
-  app.on(['POST', 'PUT', 'DELETE'], '/v1/ledger', () =>
-    refuse(problem('method_not_allowed', 'GET /v1/ledger'), { Allow: 'GET' }),
-  )
   return app
-}
-
-function refuse(body: Problem, headers: Record<string, string> = {}): Response {
-  return new Response(JSON.stringify(body), {
-    status: body.status,
-    headers: { 'Content-Type': 'application/problem+json', ...headers },
-  })
 }

@@ -9,6 +9,7 @@ import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
+import { PRIVATE, problemResponse } from '../kit/responses.ts'
 import type { Scope } from '../tenants/tenant-store.ts'
 import type { RunSql, SqlResult } from './run-sql.ts'
 
@@ -22,7 +23,6 @@ export const TIMEOUT_DEFAULT_MS = 10_000
 export const TIMEOUT_MAX_MS = 60_000
 /** The statement and its parameters, escaped as JSON at their largest usual: \uXXXX is six for one. */
 const BODY_BYTES_MAX = 1_048_576
-const RETRY_AFTER_SECONDS = '2'
 
 const Parameter = Type.Union([
   Type.String({ maxLength: PARAMETER_LENGTH_MAX }),
@@ -75,26 +75,26 @@ export function queryRoutes({ run, authorize, failed }: QueryRouteParts): Hono {
   const app = new Hono()
   const limit = bodyLimit({
     maxSize: BODY_BYTES_MAX,
-    onError: () => answerProblem(problem('body_too_large', `more than ${BODY_BYTES_MAX} bytes`)),
+    onError: () => problemResponse(problem('body_too_large', `more than ${BODY_BYTES_MAX} bytes`)),
   })
   app.post('/v1/query', limit, async (context) => {
     const who = await authorize(context.req.raw, 'sql:read')
-    if (!('tenant' in who)) return answerProblem(who)
+    if (!('tenant' in who)) return problemResponse(who)
     const accept = context.req.header('accept')
     const format = formatOf(accept)
-    if (format === undefined) return answerProblem(problem('not_acceptable', `Accept: ${accept}`))
+    if (format === undefined) return problemResponse(problem('not_acceptable', `Accept: ${accept}`))
     const asked = await readRequest(context)
-    if ('status' in asked) return answerProblem(asked)
+    if ('status' in asked) return problemResponse(asked)
     const { sql, parameters = [], maxRows = ROW_COUNT_DEFAULT } = asked
     const { timeoutMs = TIMEOUT_DEFAULT_MS } = asked
     const request = { tenant: who.tenant, sql, parameters, format, maxRows, timeoutMs }
     try {
       const outcome = await run(request, context.req.raw.signal)
-      if ('problem' in outcome) return answerProblem(outcome.problem)
+      if ('problem' in outcome) return problemResponse(outcome.problem)
       return format === 'csv' ? answerCsv(outcome) : answerJson(outcome)
     } catch (error) {
       failed(error)
-      return answerProblem(problem('internal', 'the query could not be run'))
+      return problemResponse(problem('internal', 'the query could not be run'))
     }
   })
   return app
@@ -140,9 +140,6 @@ function formatOf(accept: string | undefined): 'json' | 'csv' | undefined {
   return undefined
 }
 
-/** Answers hold people's data: no cache keeps them, no browser guesses their type. */
-const PRIVATE = { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' }
-
 function answerJson({ columns, body, truncated, stats }: SqlResult): Response {
   const bytes = Buffer.concat([
     Buffer.from(`{"columns":${JSON.stringify(columns)},"rows":`),
@@ -159,18 +156,6 @@ function answerCsv({ body, truncated }: SqlResult): Response {
       'Content-Type': 'text/csv; charset=utf-8; header=present',
       'Content-Disposition': 'attachment; filename="query.csv"',
       'X-Truncated': String(truncated),
-    },
-  })
-}
-
-function answerProblem(what: Problem): Response {
-  const wait = what.status === 429 || what.status === 503
-  return new Response(`${JSON.stringify(what)}\n`, {
-    status: what.status,
-    headers: {
-      ...PRIVATE,
-      'Content-Type': 'application/problem+json',
-      ...(wait ? { 'Retry-After': RETRY_AFTER_SECONDS } : {}),
     },
   })
 }

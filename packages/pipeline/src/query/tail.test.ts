@@ -171,3 +171,17 @@ test('a failed extension leaves nothing that is handed out again', async () => {
   failing = false
   expect(batchesOf(await tails.acquire(1, 0))).toEqual(['a'])
 })
+
+test('a tail whose files were deleted while the server ran is begun again', async () => {
+  const tails = tailsWith()
+  await append('a')
+  const first = await tails.acquire(1, 0)
+  rmSync(first.files[0]!)
+  first.release()
+  const second = await tails.acquire(1, 0)
+  expect(batchesOf(second)).toEqual(['a'])
+  rmSync(folder, { recursive: true })
+  await append('b')
+  expect(batchesOf(await tails.acquire(1, 0))).toEqual(['a', 'b'])
+  second.release()
+})

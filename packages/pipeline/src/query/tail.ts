@@ -124,15 +124,7 @@ export class Tails {
     const waiting = this.#log.pending(tenantNo, fromOffset)
     if (waiting.recordCount === 0) return NOTHING
     this.#bound(tenantNo, waiting.bytes)
-    const state = this.#usable(tenantNo, fromOffset, waiting.bytes)
-    clearTimeout(state.idle)
-    try {
-      await this.#extend(state, endOffset)
-    } catch (error) {
-      // Half a write may stand at the end: the file is not handed out again.
-      this.#retire(state)
-      throw error
-    }
+    const state = await this.#reaching(tenantNo, fromOffset, endOffset, waiting.bytes)
     const files = [...state.files]
     for (const file of files) file.readerCount++
     let released = false
@@ -144,6 +136,30 @@ export class Tails {
     }
     const { recordCount, bytes } = waiting
     return { files: files.map((file) => file.path), recordCount, bytes, release }
+  }
+
+  /** A tail up to `endOffset`. One whose files were deleted under us is begun again, once. */
+  async #reaching(
+    tenantNo: number,
+    fromOffset: number,
+    endOffset: number,
+    waitingBytes: number,
+  ): Promise<State> {
+    for (let isAgain = false; ; isAgain = true) {
+      const state = this.#usable(tenantNo, fromOffset, waitingBytes)
+      clearTimeout(state.idle)
+      try {
+        await this.#extend(state, endOffset)
+        const stand = await Promise.all(state.files.map((file) => this.#files.exists(file.path)))
+        if (stand.every(Boolean)) return state
+        throw Object.assign(new Error('a tail was deleted'), { code: 'ENOENT' })
+      } catch (error) {
+        // Half a write may stand at the end: the file is not handed out again.
+        this.#retire(state)
+        if (isAgain || (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+        await this.#files.makeFolder(this.#folder)
+      }
+    }
   }
 
   /** The tail to go on with, or a new one. */

@@ -11,7 +11,7 @@
  */
 import { type Problem, problem } from '@millrace/protocol'
 import type { Clock } from '../kit/clock.ts'
-import { notFound, UNAUTHORIZED } from './answers.ts'
+import { notFound, UNAUTHORIZED } from './refusals.ts'
 import { hashSecret, isCsrf, SESSION_TOKEN_PATTERN } from './secrets.ts'
 import type { Grant, Scope, Session, Tenant, TenantStore } from './tenant-store.ts'
 import type { Tokens } from './tokens.ts'

@@ -10,10 +10,11 @@ import { type Problem, problem } from '@millrace/protocol'
 import { Hono } from 'hono'
 import { Type } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { jsonResponse, notFound, problemResponse } from './answers.ts'
+import { jsonResponse, problemResponse } from '../kit/responses.ts'
 import { type Authorize, factsOf, type Principal } from './authorize.ts'
 import { createClient, createSource, createTenant, type Makers } from './create-tenant.ts'
 import { normalizeOrigin } from './origins.ts'
+import { notFound } from './refusals.ts'
 import { readJson } from './request-json.ts'
 import {
   type Client,

@@ -7,7 +7,7 @@
  */
 import { Hono } from 'hono'
 import type { Clock } from '../kit/clock.ts'
-import { jsonResponse } from './answers.ts'
+import { jsonResponse } from '../kit/responses.ts'
 import { createFailureLimit } from './failure-limit.ts'
 import { readBytes } from './request-json.ts'
 import { isSecret } from './secrets.ts'

@@ -320,6 +320,19 @@ describe('processes', () => {
     await one.close()
   })
 
+  test("a tenant's slow statements leave room for another's", async () => {
+    const engine = new DuckdbQueryEngine(worker.path, { processCount: 2, runningPerTenantMax: 1 })
+    const sql = 'SELECT count(*) FROM range(1_000_000) a, range(1_000_000) b'
+    let slowDone = 0
+    const slow = [1, 2].map(() =>
+      engine.run(jobOf(sql, { tenantNo: 1, timeoutMs: 3_000 })).then(() => slowDone++),
+    )
+    expect(await engine.run(jobOf('SELECT 1', { tenantNo: 2 }))).toMatchObject({ rowCount: 1 })
+    expect(slowDone).toBe(0)
+    await engine.close()
+    await Promise.allSettled(slow)
+  })
+
   test('a query that finds no process in time is told so', async () => {
     const small = new DuckdbQueryEngine(worker.path, { processCount: 1, queueWaitMs: 100 })
     const slow = small.run(

@@ -19,6 +19,8 @@ import type { FromWorker, RunMessage } from './query-messages.ts'
 export interface QueryEngineLimits {
   /** Statements that run at the same time. */
   readonly processCount: number
+  /** Of one tenant: fewer than there are processes, so that its slow statements leave room for others. */
+  readonly runningPerTenantMax: number
   readonly threadCount: number
   /** What the engine allows itself; above it a statement ends with a clean error. */
   readonly memoryLimitMb: number
@@ -38,7 +40,8 @@ export interface QueryEngineLimits {
 }
 
 export const QUERY_ENGINE_LIMITS: QueryEngineLimits = {
-  processCount: 2,
+  processCount: 3,
+  runningPerTenantMax: 2,
   threadCount: 2,
   memoryLimitMb: 1_024,
   rssBytesMax: 2_048 * 1_048_576,
@@ -139,10 +142,11 @@ export class DuckdbQueryEngine implements QueryEngine {
   }
 
   #startNext(): void {
-    while (this.#queue.length > 0) {
-      const worker = this.#freeWorker()
-      if (worker === undefined) return
-      const waiting = this.#takeTurn()
+    for (;;) {
+      const place = this.#nextTurn()
+      const worker = place === undefined ? undefined : this.#freeWorker()
+      if (place === undefined || worker === undefined) return
+      const waiting = this.#takeTurn(place)
       clearTimeout(waiting.timer)
       waiting.worker = worker
       this.#running.add(waiting)
@@ -158,21 +162,28 @@ export class DuckdbQueryEngine implements QueryEngine {
     }
   }
 
-  /** The oldest job of the tenant that has the fewest running; among those, of the one served longest ago. */
-  #takeTurn(): Waiting {
+  /**
+   * Place in the queue of the oldest job of the tenant that has the fewest running; among those, of the one
+   * served longest ago. Undefined when whoever waits has as many running as a tenant may.
+   */
+  #nextTurn(): number | undefined {
     const running = (tenantNo: number) =>
       [...this.#running].filter(({ job }) => job.tenantNo === tenantNo).length
     const [next] = this.#queue
       .map(({ job: { tenantNo } }, place) => {
         return { tenantNo, place, load: running(tenantNo), turn: this.#turns.get(tenantNo) ?? 0 }
       })
+      .filter(({ load }) => load < this.#limits.runningPerTenantMax)
       .sort((a, b) => a.load - b.load || a.turn - b.turn || a.place - b.place)
-    const { tenantNo, place } = next!
-    const [waiting] = this.#queue.splice(place, 1)
+    return next?.place
+  }
+
+  #takeTurn(place: number): Waiting {
+    const waiting = this.#queue.splice(place, 1)[0] as Waiting
     // Turns matter among those who wait: when nobody does, all but the last are forgotten.
     if (this.#queue.length === 0) this.#turns.clear()
-    this.#turns.set(tenantNo, ++this.#turnNo)
-    return waiting!
+    this.#turns.set(waiting.job.tenantNo, ++this.#turnNo)
+    return waiting
   }
 
   #freeWorker(): Worker | undefined {

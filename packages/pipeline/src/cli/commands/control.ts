@@ -1,23 +1,27 @@
 /** `millrace tenant | client | source`: the control plane from the terminal. */
-import { type ConnectionFlags, connect } from '../connection.ts'
-import { textTable } from '../table.ts'
+import { type Connection, type ConnectionFlags, connect } from '../connection.ts'
+import { printable, textTable } from '../table.ts'
 
 interface List {
-  readonly items: readonly Record<string, unknown>[]
+  readonly items: readonly (Record<string, unknown> & { readonly createdMs: number })[]
 }
 
+/** The items of a list as a table, with when each was made as its last column. */
 async function show(
-  flags: ConnectionFlags,
+  connection: Connection,
   path: string,
-  columns: readonly string[],
-): Promise<void> {
-  const { items } = await (await connect(flags)).json<List>('GET', path)
-  const rows = items.map((item) => columns.map((column) => cell(column, item[column])))
-  process.stdout.write(`${textTable(columns, rows)}\n`)
+  members: readonly string[],
+): Promise<List['items']> {
+  const { items } = await connection.json<List>('GET', path)
+  const rows = items.map((item) => [
+    ...members.map((member) => cell(item[member])),
+    new Date(item.createdMs).toISOString(),
+  ])
+  process.stdout.write(`${textTable([...members, 'created'], rows)}\n`)
+  return items
 }
 
-function cell(column: string, value: unknown): unknown {
-  if (column.endsWith('Ms') && typeof value === 'number') return new Date(value).toISOString()
+function cell(value: unknown): unknown {
   if (Array.isArray(value)) return value.length === 0 ? 'any' : value.join(' ')
   return value
 }
@@ -27,8 +31,8 @@ function print(made: unknown): void {
   process.stdout.write(`${JSON.stringify(made, null, 2)}\n`)
 }
 
-export function listTenants(flags: ConnectionFlags): Promise<void> {
-  return show(flags, '/v1/tenants', ['tenantId', 'name', 'synthetic', 'createdMs'])
+export async function listTenants(flags: ConnectionFlags): Promise<void> {
+  await show(await connect(flags), '/v1/tenants', ['tenantId', 'name', 'synthetic'])
 }
 
 export async function createTenant(
@@ -39,8 +43,8 @@ export async function createTenant(
   print(await (await connect(flags)).json('POST', '/v1/tenants', body))
 }
 
-export function listClients(flags: ConnectionFlags): Promise<void> {
-  return show(flags, '/v1/clients', ['clientId', 'name', 'scopes', 'createdMs'])
+export async function listClients(flags: ConnectionFlags): Promise<void> {
+  await show(await connect(flags), '/v1/clients', ['clientId', 'name', 'scopes'])
 }
 
 export async function createClient(
@@ -56,8 +60,13 @@ export async function removeClient(clientId: string, flags: ConnectionFlags): Pr
   process.stdout.write(`removed ${clientId}\n`)
 }
 
-export function listSources(flags: ConnectionFlags): Promise<void> {
-  return show(flags, '/v1/sources', ['name', 'writeKey', 'origins', 'createdMs'])
+export async function listSources(flags: ConnectionFlags): Promise<void> {
+  const connection = await connect(flags)
+  const [first] = await show(connection, '/v1/sources', ['name', 'writeKey', 'origins'])
+  if (first === undefined) return
+  const [name, writeKey] = [first.name, first.writeKey].map((text) => printable(String(text)))
+  const snippet = `<script async src="${connection.url}/m.js" data-key="${writeKey}"></script>`
+  process.stdout.write(`\nInto the pages of ${name}:\n\n  ${snippet}\n`)
 }
 
 export async function createSource(

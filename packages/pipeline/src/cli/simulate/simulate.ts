@@ -3,8 +3,9 @@
  * takes: declared synthetic, the same for the same seed.
  *
  * Batches carry fixed ids, so a simulation that was stopped may be run again: what arrived is
- * recognised. For that each visit has a seed of its own: only its time depends on when it is made. The request's user agent is the made-up visitor's, so that devices and bots are resolved
- * by the server as real ones are.
+ * recognised. For that each visit has a seed of its own: only its time depends on when it is made.
+ * The request's user agent is the made-up visitor's, so that devices and bots are resolved by the
+ * server as real ones are.
  */
 import { Agent, request as httpRequest } from 'node:http'
 import { limits } from '@millrace/protocol'
