@@ -297,6 +297,36 @@ test('a tail longer than a query may read is unavailable, with the figures', asy
   expect(outcome).toMatchObject({ problem: { code: 'unavailable', status: 503 } })
 })
 
+test('a question waits, within its time, for delivery that is behind, and then has every event', async () => {
+  await append('a', 50)
+  const short = new Tails(join(folder, 'short'), nodeFiles, log, {
+    ...TAIL_LIMITS,
+    tenantBytesMax: 1_000,
+  })
+  let looks = 0
+  const outcome = await sqlRunner({
+    engine,
+    tails: short,
+    log,
+    tenants: { sources: () => [] },
+    lakeSnapshot: async (tenantId, table) => {
+      if (table === 'events' && ++looks === 3) await deliver(tenantId)
+      return lake.get(`${tenantId}/${table}`) ?? { files: [] }
+    },
+    elapsed: () => performance.now(),
+  })({
+    tenant: { tenantNo: 1, tenantId: 'acme' },
+    sql: 'SELECT count(*) FROM events',
+    parameters: [],
+    format: 'json',
+    maxRows: 1,
+    timeoutMs: 20_000,
+  })
+  if ('problem' in outcome) throw new Error(outcome.problem.detail)
+  expect(Buffer.from(outcome.body).toString()).toBe('[[50]]')
+  expect(looks).toBe(3)
+})
+
 describe('POST /v1/query', () => {
   const faults: unknown[] = []
   const post = (body: unknown, headers: Record<string, string> = {}) => {
