@@ -210,7 +210,9 @@ describe.skipIf(!hasChromium)('in a browser', () => {
     expect(receivedByType().click).toBe(rounds * 10)
   })
 
-  test('more than a keepalive request can carry still leaves with the page', async () => {
+  test('of more than keepalive can carry, at least that much leaves with the page', async () => {
+    // 126 KB: six of 7 KB and one of 14 are within the browser's 64 KiB, the rest has no guarantee.
+    lossExpected = true
     await open('/slow')
     await page.evaluate(() => {
       const { millrace } = window as unknown as InPage
@@ -219,8 +221,9 @@ describe.skipIf(!hasChromium)('in a browser', () => {
       location.href = '/elsewhere'
     })
     await page.waitForURL('**/elsewhere')
-    await until(() => receivedByType().large === 12)
-    expect(receivedByType().large).toBe(12)
+    await until(() => (receivedByType().large ?? 0) >= 7)
+    expect(receivedByType().large).toBeGreaterThanOrEqual(7)
+    expect(receivedByType().large).toBeLessThanOrEqual(12)
   })
 
   test('a server that is not ready gets the same batch again, and nothing is lost', async () => {
