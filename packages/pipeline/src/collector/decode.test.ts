@@ -300,7 +300,9 @@ describe('the flags', () => {
 test('the same events are accepted as by JSON.parse, the schema and the written rules', () => {
   let accepted = 0
   let refused = 0
-  const property = fc.property(bodyText, (text) => {
+  const property = fc.property(bodyText, (made) => {
+    // As it is sent: half a surrogate pair, cut by a mutation, has no UTF-8 and becomes U+FFFD.
+    const text = Buffer.from(made).toString()
     let isJson = true
     try {
       JSON.parse(text)
