@@ -1,6 +1,6 @@
 /**
- * A data folder that is in use, full, foreign, newer or damaged: the start says in one sentence what is
- * wrong, ends with the code for it, and changes nothing.
+ * A data folder that is in use, full, foreign or newer: the start says in one sentence what is wrong, ends
+ * with the code for it, and changes nothing. One whose log is damaged starts, and serves the rest.
  */
 import { createHash } from 'node:crypto'
 import {
@@ -157,7 +157,7 @@ describe('a folder', () => {
     const data = copyOf('newer-log')
     const [, , last] = segmentsOf(data)
     const text = readFileSync(last!, 'latin1')
-    writeFileSync(last!, text.replace('"version":1', '"version":2'), 'latin1')
+    writeFileSync(last!, text.replace('"version":1', '"version":2,"later":1'), 'latin1')
     const before = contents(join(data, 'log'))
     expect(await failedStart(data)).toMatchObject({ code: 5 })
     expect(contents(join(data, 'log'))).toEqual(before)
@@ -189,37 +189,60 @@ describe('a folder', () => {
 
 describe('a log', () => {
   test.each([
-    ['the open segment', (data: string) => damage(segmentsOf(data).at(-1)!)],
+    ['the open segment', 2, 1, (data: string) => damage(segmentsOf(data).at(-1)!)],
     [
       'a sealed segment without its sidecar',
+      0,
+      1,
       (data: string) => {
         damage(segmentsOf(data)[0]!)
         rmSync(segmentsOf(data)[0]!.replace('.ndjson', '.index'))
       },
     ],
-    ['the row of segments', (data: string) => rmSync(segmentsOf(data)[1]!)],
-  ])('damaged in %s is refused, with its place, and nothing is deleted', async (what, harm) => {
-    const data = copyOf(`damaged ${what}`)
-    harm(data)
-    const before = contents(join(data, 'log'))
-    const { code, says } = await failedStart(data)
-    expect(code).toBe(6)
-    expect(says).toMatch(/\d{16}|segment \d+/)
-    expect(contents(join(data, 'log'))).toEqual(before)
-  })
-
-  test('damaged where only a reader looks serves no damaged record, and says so', async () => {
-    const data = copyOf('damaged-sealed')
-    damage(segmentsOf(data)[0]!)
-    const before = readFileSync(segmentsOf(data)[0]!)
-    const server = await startServer(data)
-    const client = readCredentials(data)
-    await expect(sqlRows(server.url, client, 'select count(*) from events')).rejects.toThrow()
-    expect((await post(server, 2_000)).status).toBe(202)
-    expect(server.output()).toMatch(/damaged/)
-    await stopped(server)
-    expect(readFileSync(segmentsOf(data)[0]!).equals(before)).toBe(true)
-  })
+    ['a sealed segment', 0, 1, (data: string) => damage(segmentsOf(data)[0]!)],
+    [
+      'the row of segments',
+      1,
+      25,
+      (data: string) => {
+        expect(readFileSync(segmentsOf(data)[1]!, 'latin1').split('\n')).toHaveLength(25 + 2)
+        rmSync(segmentsOf(data)[1]!)
+      },
+    ],
+  ])(
+    'damaged in %s is served without what is damaged, and says so',
+    async (what, segment, records, harm) => {
+      const data = copyOf(`damaged ${what}`)
+      harm(data)
+      const before = contents(join(data, 'log'))
+      const lost = records * EVENTS_PER_BATCH
+      const server = await startServer(data)
+      expect(await countOf(server)).toBe(BATCHES * EVENTS_PER_BATCH - lost)
+      expect((await post(server, 2_000)).status).toBe(202)
+      expect(await countOf(server)).toBe((BATCHES + 1) * EVENTS_PER_BATCH - lost)
+      const ready = await send(`${server.url}/ready`, { method: 'GET' })
+      expect(ready.status).toBe(200)
+      const metrics = (await send(`${server.url}/metrics`, { method: 'GET' })).text
+      expect(metrics).toContain(`millrace_log_damaged_records ${records}\n`)
+      expect(metrics).toContain('millrace_log_quarantined_segments 1\n')
+      const told = server
+        .output()
+        .split('\n')
+        .filter((line) => line.includes('"damage"'))
+      expect(told).toHaveLength(1)
+      expect(JSON.parse(told[0]!)).toMatchObject({
+        level: 50,
+        damage: { segment, recordCount: records },
+      })
+      expect(await stopped(server)).toBe(0)
+      // Nothing that was there is gone or changed, but the segment that went on.
+      const after = contents(join(data, 'log'))
+      for (const [name, hash] of Object.entries(before)) {
+        const isOpen = name === '0000000000000002.ndjson' && segment !== 2
+        if (!isOpen && name !== 'epoch') expect([name, after[name]]).toEqual([name, hash])
+      }
+    },
+  )
 
   test.each([
     ['half a record', Buffer.from('{"o":60,"t":1,"s":1,"r":17')],

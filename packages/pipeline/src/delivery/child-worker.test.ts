@@ -137,8 +137,8 @@ describe('the delivery process', () => {
     const plan = { logId: 'ab', tenantNo: 1, fromOffset: 0, pieces: [piece], bytes: 1 }
     const job = { tenantId: 'acme', plan, sources: [] } as unknown as DeliveryJob
     await expect(worker.deliver(job)).rejects.toMatchObject({
-      code: 'data_unreadable',
-      hint: expect.stringContaining('folder'),
+      code: 'data_damaged',
+      hint: expect.stringContaining('doctor'),
     })
   })
 

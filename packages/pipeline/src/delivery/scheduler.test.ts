@@ -50,7 +50,8 @@ function world(behaviour: (job: DeliveryJob) => DeliveryResult | Promise<Deliver
       if (taken.length === 0) return undefined
       const nextOffset = taken.at(-1)!.offset + 1
       const counts = { bytes, recordCount: taken.length, eventCount: taken.length }
-      return { logId: 'log', tenantNo, fromOffset, pieces: [], nextOffset, ...counts }
+      const skipped = { skippedRecordCount: 0, skippedEventCount: 0 }
+      return { logId: 'log', tenantNo, fromOffset, pieces: [], nextOffset, ...counts, ...skipped }
     },
     commit: (tenantNo: number, offset: number) => void committed.push([tenantNo, offset]),
   }

@@ -13,11 +13,13 @@ import { openSqliteTenantStore } from '../adapters/sqlite/sqlite-tenant-store.ts
 import { forkDeliveryWorker } from '../delivery/child-worker.ts'
 import { DeliveryScheduler } from '../delivery/scheduler.ts'
 import { systemClock, systemRandom } from '../kit/clock.ts'
+import type { MillraceError } from '../kit/errors.ts'
 import { nodeFiles, replaceFile } from '../kit/files.ts'
 import { RecentMedian } from '../kit/recent-median.ts'
 import { FolderObjectStore, removeUnfinished } from '../lake/folder-object-store.ts'
 import { LakeReader } from '../lake/lake-reader.ts'
 import { ObjectStoreCatalog } from '../lake/object-store-catalog.ts'
+import type { DamageReport } from '../log/damage.ts'
 import { type DiskLog, openDiskLog } from '../log/disk-log.ts'
 import { sqlRunner } from '../query/run-sql.ts'
 import { Tails } from '../query/tail.ts'
@@ -38,6 +40,8 @@ const PROGRAMS = {
   query: fileURLToPath(new URL('../../dist/entrypoints/query-worker.js', import.meta.url)),
 }
 const MIB = 1_048_576
+/** Requests under way get five seconds before it; a stop takes ten at most. */
+const DELIVERY_STOP_MS_MAX = 3_000
 
 export interface Pipeline {
   readonly url: string
@@ -45,6 +49,8 @@ export interface Pipeline {
   loginLink(): string
   /** What the demo's supervisor says. */
   onDemoMessage(message: unknown): void
+  /** Resolves if the log fences itself: nothing is taken any more until a restart reads the disk. */
+  readonly fenced: Promise<MillraceError>
   /** Graceful: no new requests, what was accepted is on disk, the folder is released. Idempotent. */
   stop(): Promise<void>
 }
@@ -85,7 +91,7 @@ async function open(
     logger,
     closers,
   )
-  const log = await openLog(config, folder, logger, closers)
+  const { log, fenced } = await openLog(config, folder, logger, closers)
   const lake = await openLake(folder)
   const delivery = openDelivery(config, folder, log, makers.store, lake, logger)
   delivery.start()
@@ -117,6 +123,7 @@ async function open(
     url,
     loginLink: () => links.mint(grantsFor(makers.store, tenantId, demo)),
     onDemoMessage: (message) => demo?.hear(message),
+    fenced,
     stop,
   }
 }
@@ -144,18 +151,34 @@ async function openLog(
   folder: DataFolder,
   logger: Logger,
   closers: Closers,
-): Promise<DiskLog> {
+): Promise<{ log: DiskLog; fenced: Promise<MillraceError> }> {
+  let fence: (error: MillraceError) => void = () => {}
+  const fenced = new Promise<MillraceError>((resolve) => {
+    fence = resolve
+  })
+  const onDamage = (report: DamageReport) =>
+    logger.error(
+      { damage: report, err: report.fault },
+      'the log is damaged; the rest of it is served',
+    )
   const log = await openDiskLog({
     folder: join(folder.path, 'log'),
     files: nodeFiles,
     clock: systemClock,
     random: systemRandom,
     segmentBytesMax: config.segmentMib * MIB,
+    diskReserveBytes: config.diskReserveMib * MIB,
     onFault: (error) => logger.warn({ err: error }, 'the log works, but'),
+    onDamage,
+    onFence: (error) => {
+      logger.error({ err: error }, 'the log stopped')
+      fence(error)
+    },
   })
   closers.push(() => log.close())
   logger.info({ recovered: log.recovered }, 'log open')
-  return log
+  for (const report of log.recovered.damaged) onDamage(report)
+  return { log, fenced }
 }
 
 async function openLake(folder: DataFolder): Promise<LakeReader> {
@@ -179,6 +202,7 @@ function openDelivery(
       program: PROGRAMS.delivery,
       dataFolder: folder.path,
       bucket: folder.bucket,
+      stopMsMax: DELIVERY_STOP_MS_MAX,
     }),
     flushBytes: config.flushMib * MIB,
     tenant: (tenantNo) => {

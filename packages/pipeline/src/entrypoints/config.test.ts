@@ -42,6 +42,7 @@ test('without anything said, every setting has its default', () => {
     logLevel: 'info',
     segmentMib: 64,
     flushMib: 64,
+    diskReserveMib: 64,
   })
 })
 
@@ -77,6 +78,7 @@ describe('a value that cannot be used', () => {
     logLevel: ['', 'loud', 'INFO'],
     segmentMib: ['0', '1025', 'x'],
     flushMib: ['0', '257'],
+    diskReserveMib: ['-1', '65537', 'x'],
   }
   const cases = SETTINGS.flatMap(({ name, env, allowed }) =>
     (BAD[name] ?? []).map((text) => ({ name, env, text, allowed })),

@@ -24,6 +24,8 @@ export interface Config {
   readonly segmentMib: number
   /** What waits for a tenant is delivered at this size at the latest. */
   readonly flushMib: number
+  /** Events are refused while less is free on the disk; 0 is off. */
+  readonly diskReserveMib: number
 }
 
 interface Setting {
@@ -112,6 +114,15 @@ export const SETTINGS: readonly Setting[] = [
     fallback: '64',
     read: integerBetween(1, 256),
     allowed: '1 to 256',
+  },
+  {
+    name: 'diskReserveMib',
+    flag: '--disk-reserve-mib <n>',
+    env: 'MILLRACE_DISK_RESERVE_MIB',
+    help: 'events are refused while less than this is free on the disk; 0 is off',
+    fallback: '64',
+    read: integerBetween(0, 65_536),
+    allowed: '0 to 65536',
   },
 ]
 

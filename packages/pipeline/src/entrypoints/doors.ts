@@ -34,6 +34,7 @@ import type { Tokens } from '../tenants/tokens.ts'
 import type { Demo } from './demo.ts'
 import { demoRoutes } from './demo-routes.ts'
 import type { Routes } from './http-server.ts'
+import { meterDamage } from './log-metrics.ts'
 import { openApiRoutes } from './openapi.ts'
 import { ASSETS, staticRoutes } from './static-routes.ts'
 import { notServed, statusRoutes } from './status-routes.ts'
@@ -59,6 +60,7 @@ export function composeDoors(parts: DoorParts): Routes {
   const elapsed = () => performance.now()
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'millrace_process_' })
+  meterDamage(registry, log)
   const live = new LiveFeed(makers.clock)
   const failed = (error: unknown) => logger.error({ err: error }, 'a request met a fault of ours')
   const traffic = new Traffic(registry, live, failed)

@@ -3,12 +3,22 @@
  *
  * Everything durable goes through this interface, so that a model file system with torn writes and
  * forgotten syncs can stand in for the real one. It is small on purpose: open, append at a position,
- * sync, rename, list. Two habits of `node:fs` are mended here once: a short write is completed or
+ * sync, rename, list, free space. Two habits of `node:fs` are mended here once: a short write is completed or
  * fails (on a full disk Node resolves with fewer bytes and no error), and a new or renamed name is
  * durable only after `syncFolder`.
  */
 import { constants } from 'node:fs'
-import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises'
+import {
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  stat,
+  statfs,
+  unlink,
+} from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 
 export interface OpenFile {
@@ -37,6 +47,8 @@ export interface FileSystem {
   remove(path: string): Promise<void>
   /** Names in this folder on stable storage. */
   syncFolder(folder: string): Promise<void>
+  /** What this user may still write to the disk that the folder is on. */
+  freeBytes(folder: string): Promise<number>
 }
 
 class NodeFile implements OpenFile {
@@ -119,6 +131,10 @@ export const nodeFiles: FileSystem = {
     } finally {
       await handle.close()
     }
+  },
+  freeBytes: async (folder) => {
+    const { bavail, bsize } = await statfs(folder)
+    return bavail * bsize
   },
 }
 

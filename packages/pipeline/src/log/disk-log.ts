@@ -2,14 +2,16 @@
  * The log on disk: a folder of segments that are only appended to, and who holds what of them.
  *
  * recovery.ts opens the folder, segment-writer.ts appends, the tenant index knows where each
- * tenant's durable records stand, read-plan.ts reads them. This file puts the four together and
- * owns nothing. The caller holds the lock of the data folder (kit/folder-lock.ts): one writer per
+ * tenant's durable records stand, read-plan.ts reads them, and inspection.ts looks closer where a
+ * reader meets damage. This file puts them together and owns nothing. The caller holds the lock of the data folder (kit/folder-lock.ts): one writer per
  * folder.
  */
 import { join } from 'node:path'
 import type { Clock, Random } from '../kit/clock.ts'
 import { errnoOf, MillraceError } from '../kit/errors.ts'
 import type { FileSystem } from '../kit/files.ts'
+import type { DamageReport } from './damage.ts'
+import { DiskReserve } from './disk-reserve.ts'
 import type {
   Appended,
   BatchEntry,
@@ -19,8 +21,14 @@ import type {
   RecordRange,
   TenantTotals,
 } from './event-log.ts'
-import { type ReadPlan, readPlanned } from './read-plan.ts'
-import { type RecoveredLog, type RecoveryReport, recoverLog } from './recovery.ts'
+import { inspectSegment } from './inspection.ts'
+import { type ReadPlan, readPlanned, UnreadablePiece } from './read-plan.ts'
+import {
+  type RecoveredLog,
+  type RecoveryReport,
+  recoverLog,
+  SEGMENT_BYTES_LIMIT,
+} from './recovery.ts'
 import { segmentName } from './segment.ts'
 import { isFull, SegmentWriter } from './segment-writer.ts'
 import type { TenantIndex } from './tenant-index.ts'
@@ -37,28 +45,41 @@ export interface DiskLogOptions {
   readonly queueBytesMax?: number
   /** How long a group gathers before its write; 0: until the event loop's turn ends. */
   readonly groupDelayMs?: number
+  /** Batches are refused while less than this is free on the folder's disk; default 0: never. */
+  readonly diskReserveBytes?: number
   /**
    * Told of what does no harm to the log but should be seen: a sidecar that could not be written.
    */
   readonly onFault?: (error: unknown) => void
+  /** Told of damage that is found while the log runs; what opening finds is in `recovered`. */
+  readonly onDamage?: (report: DamageReport) => void
+  /** Told once that nothing is appended any more: only a restart, which reads the disk, mends it. */
+  readonly onFence?: (error: MillraceError) => void
 }
 
 /**
  * 165,000 median events: some seconds of a busy tenant, and a sidecar of a quarter of a megabyte.
  */
 const SEGMENT_BYTES_MAX = 64 * 1_048_576
-/** Segments are read whole at start and addressed with 32 bits in sidecars. */
-const SEGMENT_BYTES_LIMIT = 1_024 * 1_048_576
 /** Half a second of a disk that writes 64 MB/s. */
 const QUEUE_BYTES_MAX = 32 * 1_048_576
 /** Above this a group's wait would be what its senders notice most. */
 const GROUP_DELAY_MS_MAX = 5
+/** Looks at a segment that find nothing new, before a reader is told that it cannot be read. */
+const VAIN_INSPECTIONS_MAX = 2
 
 export interface DiskLog extends LogWriter, LogReader {
   /** What opening the folder found and mended. */
   readonly recovered: RecoveryReport
-  /** Why nothing is appended any more; undefined while all is well. */
+  /** Why nothing is appended now; undefined while all is well. */
   fault(): MillraceError | undefined
+  /** Known damage: records that cannot be served, and segments that have some. */
+  damage(): { readonly recordCount: number; readonly segmentCount: number }
+  /**
+   * Looks through one segment, marks what is damaged in it, and keeps it in the quarantine. For a
+   * reader that met damage: a plan made afterwards leaves it out.
+   */
+  inspect(segment: number): Promise<void>
   /** Bytes that wait for the disk now. */
   waitingBytes(): number
   /** What `read` would read, for a process that has the files but not the index. */
@@ -73,6 +94,7 @@ export async function openDiskLog(options: DiskLogOptions): Promise<DiskLog> {
     segmentBytesMax = SEGMENT_BYTES_MAX,
     queueBytesMax = QUEUE_BYTES_MAX,
     groupDelayMs = 0,
+    diskReserveBytes = 0,
   } = options
   expectRange('segmentBytesMax', segmentBytesMax, 1, SEGMENT_BYTES_LIMIT)
   expectRange('queueBytesMax', queueBytesMax, 1, SEGMENT_BYTES_LIMIT)
@@ -80,25 +102,31 @@ export async function openDiskLog(options: DiskLogOptions): Promise<DiskLog> {
   const recovered = await recoverLog(options).catch((error) => {
     throw openError(options.folder, error)
   })
-  const limits = { segmentBytesMax, queueBytesMax, groupDelayMs }
+  const reserve = new DiskReserve(options.files, options.folder, diskReserveBytes)
+  await reserve.check()
+  const limits = { segmentBytesMax, queueBytesMax, groupDelayMs, reserve }
   return new FolderLog(options, new SegmentWriter({ ...options, ...limits }, recovered), recovered)
 }
 
 class FolderLog implements DiskLog {
   readonly logId: string
   readonly recovered: RecoveryReport
-  readonly #folder: string
-  readonly #files: FileSystem
+  readonly #at: DiskLogOptions
   readonly #writer: SegmentWriter
   readonly #index: TenantIndex
+  /** Records that cannot be served, by segment. */
+  readonly #damage = new Map<number, number>()
+  readonly #inspections = new Map<number, Promise<boolean>>()
 
   constructor(at: DiskLogOptions, writer: SegmentWriter, recovered: RecoveredLog) {
     this.logId = recovered.open.header.logId
     this.recovered = recovered.report
-    this.#folder = at.folder
-    this.#files = at.files
+    this.#at = at
     this.#writer = writer
     this.#index = recovered.index
+    for (const { segment, recordCount } of recovered.report.damaged) {
+      this.#damage.set(segment, recordCount)
+    }
   }
 
   append(entry: BatchEntry): Promise<Appended> {
@@ -130,7 +158,7 @@ class FolderLog implements DiskLog {
     const slice = this.#index.slice(tenantNo, fromOffset, bytesMax)
     if (slice === undefined) return undefined
     const pieces = slice.pieces.map((piece) => {
-      return { ...piece, path: join(this.#folder, segmentName(piece.segment)) }
+      return { ...piece, path: join(this.#at.folder, segmentName(piece.segment)) }
     })
     return { ...slice, logId: this.logId, tenantNo, fromOffset, pieces }
   }
@@ -140,8 +168,52 @@ class FolderLog implements DiskLog {
     fromOffset: number,
     bytesMax: number,
   ): Promise<RecordRange | undefined> {
-    const plan = this.plan(tenantNo, fromOffset, bytesMax)
-    return plan === undefined ? undefined : readPlanned(this.#files, plan)
+    let from = fromOffset
+    for (let vain = 0; ; ) {
+      const plan = this.plan(tenantNo, from, bytesMax)
+      if (plan === undefined) return undefined
+      from = plan.nextOffset
+      // All of it is damaged.
+      if (plan.pieces.length === 0) continue
+      try {
+        return await readPlanned(this.#at.files, plan)
+      } catch (error) {
+        if (!(error instanceof UnreadablePiece)) throw error
+        if (!(await this.#inspect(error.segment)) && ++vain > VAIN_INSPECTIONS_MAX) throw error
+        from = plan.fromOffset
+      }
+    }
+  }
+
+  async inspect(segment: number): Promise<void> {
+    await this.#inspect(segment)
+  }
+
+  /** Whether damage was found that was not known. Two readers of one segment share one look. */
+  #inspect(segment: number): Promise<boolean> {
+    const running = this.#inspections.get(segment)
+    if (running !== undefined) return running
+    const look = this.#look(segment).finally(() => this.#inspections.delete(segment))
+    this.#inspections.set(segment, look)
+    return look
+  }
+
+  async #look(segment: number): Promise<boolean> {
+    const at = { ...this.#at, index: this.#index }
+    const report = await inspectSegment(at, segment, this.#writer.durableBytes(segment))
+    if (report === undefined) return false
+    this.#writer.leave(segment)
+    this.#damage.set(segment, report.recordCount)
+    this.#at.onDamage?.(report)
+    return true
+  }
+
+  damage(): { recordCount: number; segmentCount: number } {
+    const counts = [...this.#damage.values()]
+    return {
+      recordCount: counts.reduce((sum, count) => sum + count, 0),
+      segmentCount: counts.length,
+    }
   }
 
   /** Every segment is kept: nothing here needs the hint. */

@@ -79,7 +79,7 @@ export function eventLogContract(name: string, open: () => Promise<OpenedLog>): 
       expect(reader.logId).toMatch(/^[0-9a-f]{32}$/)
       expect(reader.end()).toBe(0)
       expect(reader.tenants()).toEqual([])
-      expect(reader.totals(1)).toEqual({ acceptedCount: 0, rejectedCount: 0, recordCount: 0 })
+      expect(reader.totals(1)).toMatchObject({ acceptedCount: 0, rejectedCount: 0, recordCount: 0 })
       expect(reader.pending(1, 7)).toEqual({
         bytes: 0,
         recordCount: 0,
@@ -121,7 +121,7 @@ export function eventLogContract(name: string, open: () => Promise<OpenedLog>): 
       expect(a.e[1]).toMatchObject({ path: '/é', data: { i: 1 } })
       expect(b).toMatchObject({ o: 1, n: 1, f: 5, i: [0], x: [rejection] })
       expect(c).toMatchObject({ o: 2, n: 0, e: null, i: [], x: [rejection], q: null })
-      expect(reader.totals(1)).toEqual({ acceptedCount: 3, rejectedCount: 2, recordCount: 3 })
+      expect(reader.totals(1)).toMatchObject({ acceptedCount: 3, rejectedCount: 2, recordCount: 3 })
       expect(reader.end()).toBe(3)
     })
 

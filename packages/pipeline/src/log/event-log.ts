@@ -104,6 +104,8 @@ export interface TenantTotals {
   readonly acceptedCount: number
   readonly rejectedCount: number
   readonly recordCount: number
+  /** Of the accepted events, those in records that are known to be damaged and cannot be read. */
+  readonly damagedCount: number
 }
 
 export interface LogReader {
@@ -117,8 +119,8 @@ export interface LogReader {
   pending(tenantNo: number, fromOffset: number): Pending
   /**
    * Durable records of one tenant from `fromOffset` on, at least one if there is one, else up to about
-   * `bytesMax`. Scans no other tenant's bytes. Undefined when there is none. Rejects with
-   * MillraceError `data_damaged` when a check fails; never serves a record whose check fails.
+   * `bytesMax`. Scans no other tenant's bytes. Undefined when there is none. A record whose check
+   * fails is never served: it is passed over, counted in `totals` and in what `pending` says.
    */
   read(tenantNo: number, fromOffset: number, bytesMax: number): Promise<RecordRange | undefined>
   /** Everything of this tenant below `offset` is in the lake: a hint for retention, may be lost. */

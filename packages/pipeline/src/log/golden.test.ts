@@ -77,12 +77,17 @@ test.runIf(process.env.MILLRACE_WRITE_GOLDEN === '1')('writes the folder', async
 test('the kept log opens and holds exactly what was written into it', async () => {
   await cp(GOLDEN, folder, { recursive: true })
   const log = await openDiskLog({ ...fixed, folder })
-  expect(log.recovered).toEqual({ segmentCount: 3, tornBytes: 0, rebuiltSidecars: 0 })
+  expect(log.recovered).toEqual({
+    segmentCount: 3,
+    tornBytes: 0,
+    rebuiltSidecars: 0,
+    damaged: [],
+  })
   expect(log.logId).toBe('00112233445566778899aabbccddeeff')
   expect(log.end()).toBe(6)
   expect(log.tenants()).toEqual([1, 2])
-  expect(log.totals(1)).toEqual({ acceptedCount: 6, rejectedCount: 1, recordCount: 3 })
-  expect(log.totals(2)).toEqual({ acceptedCount: 6, rejectedCount: 0, recordCount: 3 })
+  expect(log.totals(1)).toMatchObject({ acceptedCount: 6, rejectedCount: 1, recordCount: 3 })
+  expect(log.totals(2)).toMatchObject({ acceptedCount: 6, rejectedCount: 0, recordCount: 3 })
   for (const tenantNo of [1, 2]) {
     const expected = [0, 1, 2, 3, 4, 5].filter((turn) => batch(turn).tenantNo === tenantNo)
     const lines = linesOf(await log.read(tenantNo, 0, 1 << 30))
@@ -118,7 +123,9 @@ test('the kept log opens and holds exactly what was written into it', async () =
 
 test('what is written today is the same, byte for byte', async () => {
   await write(folder)
-  expect(await readdir(folder)).toEqual(await readdir(GOLDEN))
+  // The epoch is about the folder's writers, not about the log.
+  const names = (await readdir(folder)).filter((name) => name !== 'epoch')
+  expect(names).toEqual(await readdir(GOLDEN))
   for (const name of await readdir(GOLDEN)) {
     const [today, kept] = [await readFile(join(folder, name)), await readFile(join(GOLDEN, name))]
     expect(today.equals(kept), name).toBe(true)

@@ -92,6 +92,7 @@ export class MemoryLog implements LogWriter, LogReader {
       acceptedCount: eventCountOf(records),
       rejectedCount: records.reduce((sum, { entry }) => sum + entry.rejections.length, 0),
       recordCount: records.length,
+      damagedCount: 0,
     }
   }
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { crc32, readHex8, writeHex8 } from '../kit/checksum.ts'
 import { entryOf } from './event-log.contract.ts'
 import { appendRecord, checkLine, lineEndCheck, readHead, Slab } from './record.ts'
-import { findRecordAfter } from './segment.ts'
+import { scanSegment } from './segment.ts'
 
 /** One record as bytes, and its k. */
 function line(more = {}, offset = 0, seed = 7): { bytes: Buffer; k: number } {
@@ -81,7 +81,11 @@ test('a record behind a bad one is found whichever byte of the bad one is wrong'
   for (let byte = 0; byte < bad.bytes.length; byte++) {
     const both = Buffer.concat([bad.bytes, after.bytes])
     both[byte]! ^= 4
-    expect(findRecordAfter(both, 0, 7), `byte ${byte}`).toBe(bad.bytes.length)
+    const found: number[] = []
+    scanSegment(both, { startByte: 0, k: 7, nextOffset: 0 }, 2, ({ startByte }) => {
+      found.push(startByte)
+    })
+    expect(found, `byte ${byte}`).toEqual([bad.bytes.length])
   }
 })
 

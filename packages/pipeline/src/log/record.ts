@@ -131,6 +131,20 @@ export interface RecordHead {
   readonly rejectedCount: number
 }
 
+const OFFSET_DIGITS_MAX = 16
+
+/** The offset that a record beginning at `start` claims: `{"o":41,`. */
+export function readOffset(bytes: Buffer, start: number): number | undefined {
+  let offset = 0
+  let at = start + 5
+  for (; at < start + 5 + OFFSET_DIGITS_MAX; at++) {
+    const digit = (bytes[at] ?? 0) - 48
+    if (digit < 0 || digit > 9) break
+    offset = offset * 10 + digit
+  }
+  return at > start + 5 && bytes[at] === 44 ? offset : undefined
+}
+
 /**
  * Reads the head of a line whose check holds; the events are not parsed. Inside JSON strings every
  * quote is escaped, so the first `,"d":` and the last `,"p":null,"x":` are the members themselves.

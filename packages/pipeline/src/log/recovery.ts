@@ -1,30 +1,47 @@
 /**
  * Opens a folder of segments: what every process does first, after a clean stop and after a crash.
  *
- * Sealed segments are known from their sidecars, or read through when one is missing; the last
- * segment is always read through. Its torn tail, which was never acknowledged, is cut off and the
- * cut synced. Everything else that does not check out stops the start with `data_damaged` and
- * changes nothing: records are never deleted, never renumbered, and an offset is never assumed.
+ * Sealed segments are known from their sidecars, or read through when one is missing, wrong, or has
+ * a note in the quarantine; the last segment is always read through. Its torn tail, which was never
+ * acknowledged, is cut off and the cut synced. Everything else that does not check out is damage:
+ * it is reported and kept, and what is good around it is served. A damaged last segment is closed
+ * for good, and a new one begins behind it. Records are never deleted, never renumbered, and an
+ * offset is never given twice.
+ *
+ * The start stops only for a log of another identity, a later format, a folder that cannot be read
+ * or written, or when nothing in it says which log it is or where its offsets stand.
  */
 import { join } from 'node:path'
-import type { Clock, Random } from '../kit/clock.ts'
-import { randomHex } from '../kit/clock.ts'
+import { type Clock, type Random, randomHex } from '../kit/clock.ts'
 import { MillraceError } from '../kit/errors.ts'
-import { type FileSystem, type OpenFile, readFile, replaceFile } from '../kit/files.ts'
+import { type FileSystem, type OpenFile, replaceFile } from '../kit/files.ts'
 import { BatchMemory } from './batch-memory.ts'
+import { type DamageReport, type ReadSegment, readSegment, tenantsOf } from './damage.ts'
+import { readEpoch, takeEpoch, type WriterEpoch } from './epoch.ts'
+import { quarantine, quarantinedSegments } from './quarantine.ts'
+import { readHead } from './record.ts'
 import {
+  type DamagedRange,
   encodeHeader,
-  HEADER_BYTES_MAX,
-  type HeaderReading,
-  LOG_VERSION,
-  readHeader,
+  type ScannedRecord,
   type SegmentHeader,
+  type SegmentScan,
   scanSegment,
   segmentName,
-  segmentOfName,
 } from './segment.ts'
-import { readSidecar, SidecarRows, sidecarName } from './sidecar.ts'
+import {
+  type FoundSegment,
+  type LoneSidecar,
+  listSegments,
+  type SegmentList,
+} from './segment-list.ts'
+import { SidecarRows, sidecarName } from './sidecar.ts'
 import { type KeyedRecord, TenantIndex } from './tenant-index.ts'
+
+/** Segments are read whole at start and addressed with 32 bits in sidecars. */
+export const SEGMENT_BYTES_LIMIT = 1_024 * 1_048_576
+/** No record is shorter: so many bytes that cannot be read held at most so many of them. */
+const RECORD_BYTES_MIN = 100
 
 /** The segment that is appended to, at its durable end. */
 export interface OpenSegment {
@@ -42,145 +59,60 @@ export interface RecoveryReport {
   readonly tornBytes: number
   /** Sealed segments that were read through because their sidecar was missing or wrong. */
   readonly rebuiltSidecars: number
+  readonly damaged: readonly DamageReport[]
 }
 
 export interface RecoveredLog {
   readonly index: TenantIndex
   readonly memory: BatchMemory
   readonly open: OpenSegment
+  readonly epoch: WriterEpoch
   readonly report: RecoveryReport
 }
 
-interface Folder {
+export interface RecoveryPlace {
   readonly folder: string
   readonly files: FileSystem
+  readonly clock: Clock
+  readonly random: Random
   /** Told of a sidecar that could not be written again: the log is whole without it. */
   readonly onFault?: ((error: unknown) => void) | undefined
 }
 
-type FoundSegment = HeaderReading & { kind: 'header' }
-
-export async function recoverLog(
-  at: Folder & { readonly clock: Clock; readonly random: Random },
-): Promise<RecoveredLog> {
+export async function recoverLog(at: RecoveryPlace): Promise<RecoveredLog> {
   await at.files.makeFolder(at.folder)
-  const segments = await listSegments(at)
-  let tornBytes = await dropTornSegment(at, segments)
-  const last = segments.at(-1)
-  if (last === undefined) return newLog(at, tornBytes)
-
-  const found = await readHeaders(at, segments)
-  const { logId } = found[0]!.header
-  const index = new TenantIndex()
-  const memory = new BatchMemory(logId)
-  const keep = (record: KeyedRecord) => {
-    index.add(record)
-    memory.add(record.key, record.acceptedCount, record.rejectedCount)
+  const list = await listSegments(at)
+  const last = await readEpoch(at)
+  const logId = identityOf(list, last?.logId, at.random)
+  // Nothing was changed so far; whoever opened the folder before must not write any more.
+  const epoch = await takeEpoch(at, logId, last)
+  if (list.torn !== undefined) {
+    await at.files.remove(list.torn.path)
+    await at.files.syncFolder(at.folder)
   }
-  let rebuiltSidecars = 0
-  let nextOffset = found[0]!.header.base
-  for (const segment of found.slice(0, -1)) {
-    expectBase(segment.header, nextOffset)
-    const sealed = await readSealed(at, segment, memory, keep)
-    nextOffset = sealed.nextOffset
-    if (sealed.rebuilt) rebuiltSidecars++
-  }
-  expectBase(found.at(-1)!.header, nextOffset)
-  const { open, cutBytes } = await openLast(at, found.at(-1)!, memory, keep)
-  tornBytes += cutBytes
-  return {
-    index,
-    memory,
-    open,
-    report: { segmentCount: segments.length, tornBytes, rebuiltSidecars },
-  }
+  const recovery = new Recovery(at, logId, await quarantinedSegments(at))
+  const { open, cutBytes } = await recovery.run(list.found)
+  const { index, memory, damaged, rebuiltSidecars } = recovery
+  const segmentCount = Math.max(1, list.found.length)
+  const tornBytes = cutBytes + (list.torn?.bytes ?? 0)
+  const report = { segmentCount, tornBytes, rebuiltSidecars, damaged }
+  return { index, memory, open, epoch, report }
 }
 
-/** Numbers of the segments, ascending, without a gap. */
-async function listSegments({ folder, files }: Folder): Promise<number[]> {
-  const segments: number[] = []
-  for (const name of await files.list(folder)) {
-    const segment = segmentOfName(name)
-    if (segment === undefined) continue
-    const before = segments.at(-1)
-    if (before !== undefined && segment !== before + 1) {
-      throw damaged(segment, 0, `segment ${before + 1} is missing before it`)
-    }
-    segments.push(segment)
-  }
-  return segments
-}
-
-/**
- * Removes a last segment whose header never became whole. The header is on stable storage before
- * the first record is written, so such a file is short and holds nothing; a longer one is damage.
- */
-async function dropTornSegment(at: Folder, segments: number[]): Promise<number> {
-  const last = segments.at(-1)
-  if (last === undefined) return 0
-  const path = join(at.folder, segmentName(last))
-  const bytes = asBuffer(await readStart(at.files, path))
-  if (readHeader(bytes).kind !== 'bad' || bytes.length > HEADER_BYTES_MAX) return 0
-  // Of the first segment nothing can have been promised; of a later one, the one before must be
-  // there.
-  if (last !== 0 && segments.length === 1) throw damaged(last, 0, 'its header is not whole')
-  await at.files.remove(path)
-  await at.files.syncFolder(at.folder)
-  segments.pop()
-  return bytes.length
-}
-
-/** Reads one byte more than a header can have. */
-async function readStart(files: FileSystem, path: string): Promise<Uint8Array> {
-  const file = await files.open(path, 'read')
-  try {
-    return await file.read(0, HEADER_BYTES_MAX + 1)
-  } finally {
-    await file.close()
-  }
-}
-
-async function readHeaders(at: Folder, segments: readonly number[]): Promise<FoundSegment[]> {
-  const found: FoundSegment[] = []
-  for (const segment of segments) {
-    const reading = readHeader(
-      asBuffer(await readStart(at.files, join(at.folder, segmentName(segment)))),
-    )
-    if (reading.kind === 'newer') {
-      const message = `the log has format ${reading.version}, this version reads ${LOG_VERSION}`
-      throw new MillraceError('data_newer', message)
-    }
-    if (reading.kind === 'bad') throw damaged(segment, 0, 'its header does not check out')
-    const { header } = reading
-    if (header.segment !== segment) throw damaged(segment, 0, `it says it is ${header.segment}`)
-    const logId = found[0]?.header.logId ?? header.logId
-    if (header.logId !== logId) throw damaged(segment, 0, `it is of log ${header.logId}`)
-    found.push(reading)
-  }
-  return found
-}
-
-function expectBase(header: SegmentHeader, nextOffset: number): void {
-  if (header.base === nextOffset) return
-  throw damaged(header.segment, 0, `it starts at offset ${header.base}, not at ${nextOffset}`)
-}
-
-async function newLog(
-  at: Folder & { readonly clock: Clock; readonly random: Random },
-  tornBytes: number,
-): Promise<RecoveredLog> {
-  const logId = randomHex(at.random, 16)
-  const header = { logId, segment: 0, base: 0, createdMs: at.clock.now() }
-  return {
-    index: new TenantIndex(),
-    memory: new BatchMemory(logId),
-    open: await createSegment(at, header),
-    report: { segmentCount: 1, tornBytes, rebuiltSidecars: 0 },
-  }
+/** A folder without segments begins a new log: whatever was read of the old one is not its offsets. */
+function identityOf(list: SegmentList, known: string | undefined, random: Random): string {
+  if (list.found.length === 0) return randomHex(random, 16)
+  const logId = list.logId ?? known
+  if (logId !== undefined) return logId
+  const place = segmentName(list.found[0]!.segment)
+  throw new MillraceError('data_damaged', `${place}: nothing in the folder tells which log it is`)
 }
 
 /** A new segment, its header and its name on stable storage: only now may records follow. */
-export async function createSegment(at: Folder, header: SegmentHeader): Promise<OpenSegment> {
+export async function createSegment(
+  at: { readonly folder: string; readonly files: FileSystem },
+  header: SegmentHeader,
+): Promise<OpenSegment> {
   const { bytes, k } = encodeHeader(header)
   const file = await at.files.open(join(at.folder, segmentName(header.segment)), 'create')
   try {
@@ -195,93 +127,260 @@ export async function createSegment(at: Folder, header: SegmentHeader): Promise<
   return { header, file, rows, endByte: bytes.length, k, nextOffset: header.base }
 }
 
-/** Knows a sealed segment by its sidecar, else reads it through and writes the sidecar again. */
-async function readSealed(
-  at: Folder,
-  found: FoundSegment,
-  memory: BatchMemory,
-  keep: (record: KeyedRecord) => void,
-): Promise<{ nextOffset: number; rebuilt: boolean }> {
-  const { header } = found
-  const segmentPath = join(at.folder, segmentName(header.segment))
-  const sidecar = await readSidecarOf(at, found, segmentPath)
-  if (sidecar !== undefined) {
-    for (const record of sidecar) keep(record)
-    const offset = header.base + sidecar.length
-    return { nextOffset: offset, rebuilt: false }
-  }
-  const bytes = asBuffer(await readFile(at.files, segmentPath))
-  const rows = new SidecarRows()
-  const scan = scanSegment(bytes, found, keeper(header.segment, memory, rows, keep))
-  if (scan.endByte < bytes.length) {
-    throw damaged(header.segment, scan.endByte, 'the record there does not check out')
-  }
-  const path = join(at.folder, sidecarName(header.segment))
-  await replaceFile(at.files, path, rows.encode(header, bytes.length)).catch((error) =>
-    at.onFault?.(error),
-  )
-  return { nextOffset: scan.nextOffset, rebuilt: true }
+/** A segment that was read through, its good records kept. */
+interface Through extends ReadSegment {
+  readonly scan: SegmentScan
+  readonly rows: SidecarRows
+  readonly sidecar: LoneSidecar | undefined
+  /** Known from the sidecar, and not good. */
+  readonly lost: readonly KeyedRecord[]
 }
 
-async function readSidecarOf(at: Folder, found: FoundSegment, segmentPath: string) {
-  const path = join(at.folder, sidecarName(found.header.segment))
-  if (!(await at.files.exists(path))) return undefined
-  const segment = await at.files.open(segmentPath, 'read')
-  const segmentBytes = await segment.size().finally(() => segment.close())
-  const bytes = asBuffer(await readFile(at.files, path))
-  return readSidecar(bytes, found.header, found.endByte, segmentBytes)
-}
+class Recovery {
+  readonly index = new TenantIndex()
+  readonly memory: BatchMemory
+  readonly damaged: DamageReport[] = []
+  rebuiltSidecars = 0
+  readonly #at: RecoveryPlace
+  readonly #logId: string
+  readonly #suspects: ReadonlySet<number>
+  /** One past everything that was seen so far, good or known to be lost. */
+  #nextOffset = 0
+  /** The first segment, when nothing tells its base: what was before it may have been dropped. */
+  #startUnknown: number | undefined
 
-/** Reads the last segment through, cuts its torn tail, and opens it for more. */
-async function openLast(
-  at: Folder,
-  found: FoundSegment,
-  memory: BatchMemory,
-  keep: (record: KeyedRecord) => void,
-): Promise<{ open: OpenSegment; cutBytes: number }> {
-  const { header } = found
-  const path = join(at.folder, segmentName(header.segment))
-  const bytes = asBuffer(await readFile(at.files, path))
-  const rows = new SidecarRows()
-  const scan = scanSegment(bytes, found, keeper(header.segment, memory, rows, keep))
-  if (scan.damagedBefore !== undefined) {
-    const why = `a record that checks out follows at byte ${scan.damagedBefore}`
-    throw damaged(header.segment, scan.endByte, why)
+  constructor(at: RecoveryPlace, logId: string, suspects: ReadonlySet<number>) {
+    this.#at = at
+    this.#logId = logId
+    this.#suspects = suspects
+    this.memory = new BatchMemory(logId)
   }
-  const file = await at.files.open(path, 'write')
-  const cutBytes = bytes.length - scan.endByte
-  try {
-    if (cutBytes > 0) await file.truncate(scan.endByte)
-    // Also without a cut: a process that died between write and sync leaves whole records that only
-    // the page cache holds, and from here on they count as durable.
-    await file.sync()
-    await at.files.syncFolder(at.folder)
-  } catch (error) {
-    await file.close()
-    throw error
+
+  async run(found: readonly FoundSegment[]): Promise<{ open: OpenSegment; cutBytes: number }> {
+    const [first] = found
+    this.#nextOffset = first?.base ?? 0
+    if (first?.base === undefined && first?.segment !== 0) this.#startUnknown = first?.segment
+    for (const [place, segment] of found.entries()) {
+      const later = found.slice(place + 1)
+      await this.#expectNoneMissing(found[place - 1], segment)
+      const offsetEnd =
+        later.find(({ base }) => base !== undefined)?.base ?? Number.POSITIVE_INFINITY
+      const next = later[0]
+      if (next === undefined) return this.#openLast(segment)
+      // What the next one begins with is one past the last of this.
+      const isExact = next.base !== undefined && next.segment === segment.segment + 1
+      await this.#sealed(segment, offsetEnd, isExact)
+    }
+    return { open: await this.#create(0, 0), cutBytes: 0 }
   }
-  const { endByte, k, nextOffset } = scan
-  return { open: { header, file, rows, endByte, k, nextOffset }, cutBytes }
-}
 
-function keeper(
-  segment: number,
-  memory: BatchMemory,
-  rows: SidecarRows,
-  keep: (record: KeyedRecord) => void,
-): Parameters<typeof scanSegment>[2] {
-  return (record) => {
-    const key = memory.key(record.tenantNo, record.sourceNo, record.batchId)
-    const keyed = { ...record, segment, key }
-    rows.add(keyed)
-    keep(keyed)
+  #create(segment: number, base: number): Promise<OpenSegment> {
+    const createdMs = this.#at.clock.now()
+    return createSegment(this.#at, { logId: this.#logId, segment, base, createdMs })
+  }
+
+  async #expectNoneMissing(before: FoundSegment | undefined, found: FoundSegment): Promise<void> {
+    const base = found.base ?? this.#nextOffset
+    if (before === undefined || found.segment === before.segment + 1) return
+    await this.#missing(before.segment + 1, base)
+  }
+
+  /** Files are gone that held the offsets up to `endOffset`, or some of them. */
+  async #missing(segment: number, endOffset: number): Promise<void> {
+    const firstOffset = Math.min(this.#nextOffset, endOffset)
+    const range = { startByte: 0, endByte: 0, firstOffset, endOffset }
+    this.#nextOffset = Math.max(this.#nextOffset, endOffset)
+    await this.#report(segment, [range], [], false)
+  }
+
+  /** Knows a sealed segment by its sidecar, else reads it through. */
+  async #sealed(found: FoundSegment, offsetEnd: number, isExact: boolean): Promise<void> {
+    if (await this.#isKnown(found, offsetEnd, isExact)) return
+    const through = await this.#readThrough(found, offsetEnd)
+    const { bytes, scan, rows, sidecar, lost } = through
+    const sidecarEnd = sidecar === undefined ? 0 : sidecar.header.base + sidecar.records.length
+    const endOffset = isExact ? offsetEnd : Math.max(scan.nextOffset, sidecarEnd)
+    const damaged = withEnd(through, endOffset)
+    this.#nextOffset = Math.max(this.#nextOffset, endOffset)
+    if (damaged.length > 0) {
+      await this.#report(found.segment, damaged, lost, through.isUnreadable)
+    } else if (found.header !== undefined && sidecar === undefined) {
+      this.rebuiltSidecars++
+      const path = join(this.#at.folder, sidecarName(found.segment))
+      const text = rows.encode(found.header.header, bytes.length)
+      await replaceFile(this.#at.files, path, text).catch((error) => this.#at.onFault?.(error))
+    }
+  }
+
+  /** Takes the records from the sidecar, if everything around it agrees. */
+  async #isKnown(found: FoundSegment, offsetEnd: number, isExact: boolean): Promise<boolean> {
+    const { header } = found
+    if (header === undefined || this.#suspects.has(found.segment)) return false
+    const sidecar = await found.sidecar()
+    if (sidecar === undefined) return false
+    const { base, logId } = sidecar.header
+    const endOffset = base + sidecar.records.length
+    const isRight =
+      logId === this.#logId &&
+      base === header.header.base &&
+      base === this.#nextOffset &&
+      (sidecar.records[0]?.startByte ?? sidecar.segmentBytes) === header.endByte &&
+      (isExact ? endOffset === offsetEnd : endOffset <= offsetEnd)
+    if (!isRight || (await this.#sizeOf(found.segment)) !== sidecar.segmentBytes) return false
+    for (const record of sidecar.records) this.#keep(record)
+    this.#nextOffset = endOffset
+    return true
+  }
+
+  async #sizeOf(segment: number): Promise<number> {
+    const file = await this.#at.files.open(join(this.#at.folder, segmentName(segment)), 'read')
+    return file.size().finally(() => file.close())
+  }
+
+  async #readThrough(found: FoundSegment, offsetEnd: number): Promise<Through> {
+    const { header, segment } = found
+    const path = join(this.#at.folder, segmentName(segment))
+    const read = (await readSegment(this.#at.files, path)) ?? NOTHING
+    const sidecar = await this.#rightSidecar(found, offsetEnd)
+    const nextOffset = Math.max(this.#nextOffset, found.base ?? 0)
+    const start =
+      header === undefined
+        ? { startByte: 0, k: 0, nextOffset }
+        : { startByte: header.endByte, k: header.k, nextOffset }
+    const rows = new SidecarRows()
+    const good = new Map<number, ScannedRecord>()
+    const scan = scanSegment(read.bytes, start, offsetEnd, (record) => {
+      if (sidecar === undefined) this.#keepScanned(read.bytes, record, segment, rows)
+      else good.set(record.offset, record)
+    })
+    const lost = sidecar === undefined ? [] : this.#keepKnown(sidecar.records, good)
+    for (const record of good.values()) this.#keepScanned(read.bytes, record, segment, rows)
+    return { ...read, scan, rows, sidecar, lost }
+  }
+
+  async #rightSidecar(found: FoundSegment, offsetEnd: number): Promise<LoneSidecar | undefined> {
+    const sidecar = await found.sidecar()
+    if (sidecar === undefined || sidecar.header.logId !== this.#logId) return undefined
+    const { base } = sidecar.header
+    const isHere = base === (found.base ?? base) && base >= this.#nextOffset
+    return isHere && base + sidecar.records.length <= offsetEnd ? sidecar : undefined
+  }
+
+  /**
+   * Records that the sidecar knows, each where the scan has found it. Those that it has not are
+   * counted and never served. Takes what it keeps out of `good`.
+   */
+  #keepKnown(records: readonly KeyedRecord[], good: Map<number, ScannedRecord>): KeyedRecord[] {
+    const lost: KeyedRecord[] = []
+    for (const record of records) {
+      const found = good.get(record.offset)
+      this.#keep({ ...record, ...found })
+      if (found === undefined) {
+        this.index.markDamaged(record.tenantNo, record.offset)
+        lost.push(record)
+      } else if (found.seed !== undefined) {
+        this.index.setSeed(record.tenantNo, record.offset, found.seed)
+      }
+      good.delete(record.offset)
+    }
+    return lost
+  }
+
+  #keepScanned(bytes: Buffer, record: ScannedRecord, segment: number, rows: SidecarRows): void {
+    const head = readHead(bytes, record.startByte, record.endByte)
+    const key = this.memory.key(head.tenantNo, head.sourceNo, head.batchId)
+    const row = { ...head, ...record, segment, key }
+    rows.add(row)
+    this.#keep(row)
+    if (record.seed !== undefined) {
+      this.index.setSeed(head.tenantNo, record.offset, record.seed)
+    }
+  }
+
+  #keep(record: KeyedRecord): void {
+    this.index.add(record)
+    this.memory.add(record.key, record.acceptedCount, record.rejectedCount)
+  }
+
+  /** Reads the last segment through, and opens it for more, or a new one behind it. */
+  async #openLast(found: FoundSegment): Promise<{ open: OpenSegment; cutBytes: number }> {
+    const through = await this.#readThrough(found, Number.POSITIVE_INFINITY)
+    const { bytes, scan, sidecar, isUnreadable, lost } = through
+    const { header, segment } = found
+    if (this.#startUnknown === segment && scan.nextOffset === 0) {
+      const message = `${segmentName(segment)}: nothing in it tells where the offsets stand`
+      throw new MillraceError('data_damaged', message)
+    }
+    if (
+      header !== undefined &&
+      scan.damaged.length === 0 &&
+      !isUnreadable &&
+      sidecar === undefined
+    ) {
+      const { rows } = through
+      const file = await this.#openSynced(segment, scan.endByte, bytes.length)
+      const { endByte, k, nextOffset } = scan
+      const open = { header: header.header, file, rows, endByte, k, nextOffset }
+      return { open, cutBytes: bytes.length - endByte }
+    }
+    // Whole records may be in the page cache only, and from here on they count as durable.
+    if (bytes.length > 0)
+      await (await this.#openSynced(segment, bytes.length, bytes.length)).close()
+    // A sidecar is written after the next segment was made: then that one is gone.
+    const isNextGone = sidecar !== undefined
+    const tailBytes = isNextGone ? 0 : bytes.length - scan.endByte
+    const seen = Math.max(
+      scan.nextOffset,
+      (sidecar?.header.base ?? 0) + (sidecar?.records.length ?? 0),
+    )
+    const endOffset = seen + Math.ceil(tailBytes / RECORD_BYTES_MIN)
+    const damaged = withEnd(through, endOffset)
+    this.#nextOffset = endOffset
+    if (damaged.length > 0) await this.#report(segment, damaged, lost, isUnreadable)
+    if (!isNextGone) return { open: await this.#create(segment + 1, endOffset), cutBytes: 0 }
+    await this.#missing(segment + 1, endOffset + Math.ceil(SEGMENT_BYTES_LIMIT / RECORD_BYTES_MIN))
+    return { open: await this.#create(segment + 2, this.#nextOffset), cutBytes: 0 }
+  }
+
+  /** Cuts to `endByte`; a cut or not, what the segment holds is on stable storage then. */
+  async #openSynced(segment: number, endByte: number, bytes: number): Promise<OpenFile> {
+    const file = await this.#at.files.open(join(this.#at.folder, segmentName(segment)), 'write')
+    try {
+      if (endByte < bytes) await file.truncate(endByte)
+      await file.sync()
+      await this.#at.files.syncFolder(this.#at.folder)
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+    return file
+  }
+
+  async #report(
+    segment: number,
+    ranges: readonly DamagedRange[],
+    lost: readonly KeyedRecord[],
+    isUnreadable: boolean,
+  ): Promise<void> {
+    const damaged = ranges.map((range) => {
+      const isStart = segment === this.#startUnknown && range.startByte === 0
+      return isStart ? { ...range, firstOffset: range.endOffset } : range
+    })
+    const missing = damaged.reduce((sum, range) => sum + range.endOffset - range.firstOffset, 0)
+    const recordCount = Math.max(missing, lost.length)
+    const tenants = tenantsOf(lost)
+    const found = { segment, damaged, recordCount, tenants, isUnreadable }
+    this.damaged.push(await quarantine(this.#at, found))
   }
 }
 
-function damaged(segment: number, byte: number, why: string): MillraceError {
-  return new MillraceError('data_damaged', `${segmentName(segment)} at byte ${byte}: ${why}`)
-}
+const NOTHING: ReadSegment = { bytes: Buffer.alloc(0), isUnreadable: false }
 
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+/** Damage inside, and what is left at the end although `endOffset` is where the segment ended. */
+function withEnd({ scan, bytes }: Through, endOffset: number): DamagedRange[] {
+  const isWhole = scan.endByte >= bytes.length && scan.nextOffset >= endOffset
+  if (isWhole) return [...scan.damaged]
+  const endByte = Math.max(scan.endByte, bytes.length)
+  const range = { startByte: scan.endByte, endByte, firstOffset: scan.nextOffset }
+  return [...scan.damaged, { ...range, endOffset: Math.max(endOffset, scan.nextOffset) }]
 }

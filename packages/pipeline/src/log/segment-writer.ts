@@ -6,16 +6,18 @@
  * next, so a slow disk makes larger groups, not a longer queue of syncs. A waiter is answered, and
  * a record enters the index that readers go by, only after the sync that covers it.
  *
- * Failures (docs/formats/log.md): a full disk costs the waiters their batch, nothing of which is
- * kept, and the log goes on; any other error of write or sync fences it, since after a failed sync
- * the page cache may say what the disk does not. A fenced log never writes or syncs again, and
- * still reads.
+ * Failures (docs/formats/log.md): a full disk, or no file handle left, costs the waiters their
+ * batch, nothing of which is kept, and the log goes on; any other error of write or sync fences it,
+ * since after a failed sync the page cache may say what the disk does not. A fenced log never
+ * writes or syncs again, and still reads.
  */
 import { join } from 'node:path'
 import type { Clock } from '../kit/clock.ts'
 import { errnoOf, MillraceError } from '../kit/errors.ts'
 import { type FileSystem, replaceFile } from '../kit/files.ts'
 import type { BatchKey, BatchMemory } from './batch-memory.ts'
+import type { DiskReserve } from './disk-reserve.ts'
+import type { WriterEpoch } from './epoch.ts'
 import { type Appended, type BatchEntry, LogBusy, type LogWriter } from './event-log.ts'
 import { appendRecord, Slab } from './record.ts'
 import { createSegment, type OpenSegment, type RecoveredLog } from './recovery.ts'
@@ -33,7 +35,10 @@ export interface WriterOptions {
   readonly queueBytesMax: number
   /** How long a group gathers before its write; 0: until the event loop's turn ends. */
   readonly groupDelayMs: number
+  readonly reserve: DiskReserve
   readonly onFault?: ((error: unknown) => void) | undefined
+  /** Told once, when the log is fenced. */
+  readonly onFence?: ((error: MillraceError) => void) | undefined
 }
 
 const SLAB_BYTES = 1_048_576
@@ -83,6 +88,11 @@ export class SegmentWriter implements LogWriter {
   /** The commits under way; resolves when nothing is left to write. */
   #running: Promise<void> | undefined
   #sealing: Promise<void> = Promise.resolve()
+  /** A damaged segment that gets no further group. */
+  #left = -1
+  /** A group that failed, and of which something may still be on the disk. */
+  #uncut: Group | undefined
+  readonly #epoch: WriterEpoch
   #fence: MillraceError | undefined
   #closing: Promise<void> | undefined
 
@@ -92,6 +102,7 @@ export class SegmentWriter implements LogWriter {
     this.#index = recovered.index
     this.#memory = recovered.memory
     this.#open = recovered.open
+    this.#epoch = recovered.epoch
     this.#durable = tailOf(recovered.open)
   }
 
@@ -106,6 +117,8 @@ export class SegmentWriter implements LogWriter {
     const first = this.#flights.get(flight)
     if (first !== undefined) return first.then((appended) => duplicateOf(entry, appended))
 
+    const { reserve } = this.#options
+    if (reserve.isShort()) return Promise.reject(reserve.error())
     const waitingBytes = this.waitingBytes()
     if (waitingBytes > 0 && waitingBytes + entry.events.length > this.#options.queueBytesMax) {
       return Promise.reject(new LogBusy(`${waitingBytes} bytes wait for the disk`))
@@ -152,7 +165,8 @@ export class SegmentWriter implements LogWriter {
     slab.length = 0
     const tail = this.#writing?.end ?? this.#durable
     // A segment without a record is never left, however small the bound.
-    if (tail.endByte < this.#options.segmentBytesMax || tail.nextOffset === tail.base) {
+    const isFull = tail.endByte >= this.#options.segmentBytesMax || tail.segment === this.#left
+    if (!isFull || tail.nextOffset === tail.base) {
       return { slab, waiters: [], startByte: tail.endByte, roll: undefined, end: tail }
     }
     const { nextOffset } = tail
@@ -202,6 +216,7 @@ export class SegmentWriter implements LogWriter {
   }
 
   async #commit(group: Group): Promise<void> {
+    await this.#cutBack()
     if (group.roll !== undefined) await this.#roll(group.roll)
     const { slab, startByte } = group
     await this.#open.file.write(slab.buffer.subarray(0, slab.length), startByte)
@@ -215,6 +230,7 @@ export class SegmentWriter implements LogWriter {
    * Begins the next segment; the one before is complete, since one group is under way at a time.
    */
   async #roll(header: SegmentHeader): Promise<void> {
+    await this.#epoch.expectOwn()
     const sealed = this.#open
     const segmentBytes = this.#durable.endByte
     this.#open = await createSegment(this.#options, header)
@@ -255,21 +271,20 @@ export class SegmentWriter implements LogWriter {
    * from it, so it shares its fate; what comes from now on continues from what is durable.
    */
   async #fail(group: Group, cause: unknown): Promise<void> {
-    const full = isFull(cause)
-    const error = full
-      ? new MillraceError('disk_full', `no space for ${group.slab.length} bytes`, { cause })
-      : this.#fenceFor(cause)
+    const passing = passingError(group, cause)
+    this.#uncut ??= group
     this.#writing = undefined
+    const error = passing ?? this.#fenceFor(cause)
     this.#rejectAll(group, error)
     this.#rejectAll(this.#gathering, error)
     this.#gathering = undefined
-    if (!full) return
-    try {
-      await this.#cutBack(group)
-    } catch (failed) {
-      this.#rejectAll(this.#gathering, this.#fenceFor(failed))
+    if (passing === undefined) return
+    await this.#cutBack().catch((failed) => {
+      // If this passes as well, the next group begins with it.
+      const later = passingError(group, failed) ?? this.#fenceFor(failed)
+      this.#rejectAll(this.#gathering, later)
       this.#gathering = undefined
-    }
+    })
   }
 
   #rejectAll(group: Group | undefined, error: Error): void {
@@ -279,24 +294,43 @@ export class SegmentWriter implements LogWriter {
     }
   }
 
-  /** Takes away what a full disk left of the group: half a write, or half a new segment. */
-  async #cutBack(group: Group): Promise<void> {
+  /** Takes away what was left of a failed group: half a write, or half a new segment. */
+  async #cutBack(): Promise<void> {
+    const group = this.#uncut
+    if (group === undefined) return
     const { folder, files } = this.#options
     if (group.roll === undefined || this.#open.header.segment === group.roll.segment) {
       await this.#open.file.truncate(this.#durable.endByte)
-      return
+    } else {
+      // Another process that took over may have made one of this name.
+      await this.#epoch.expectOwn()
+      const path = join(folder, segmentName(group.roll.segment))
+      if (await files.exists(path)) await files.remove(path)
+      // Else it could come back after a power loss, in the midst of the offsets given since.
+      await files.syncFolder(folder)
     }
-    const path = join(folder, segmentName(group.roll.segment))
-    if (!(await files.exists(path))) return
-    await files.remove(path)
-    // Else it could come back after a power loss, in the midst of the offsets given since.
-    await files.syncFolder(folder)
+    this.#uncut = undefined
   }
 
   #fenceFor(cause: unknown): MillraceError {
-    const reason = errnoOf(cause) ?? (cause as Error).message
-    this.#fence ??= new MillraceError('disk_failed', `the log stopped: ${reason}`, { cause })
+    if (this.#fence !== undefined) return this.#fence
+    const isOurs = cause instanceof MillraceError
+    const reason = isOurs ? cause.message : (errnoOf(cause) ?? (cause as Error).message)
+    const hint = isOurs ? { hint: cause.hint } : {}
+    const message = `the log stopped: ${reason}`
+    this.#fence = new MillraceError('disk_failed', message, { cause, ...hint })
+    this.#options.onFence?.(this.#fence)
     return this.#fence
+  }
+
+  /** No group is begun in this segment any more: it is damaged. */
+  leave(segment: number): void {
+    this.#left = segment
+  }
+
+  /** Where the open segment's durable bytes end; undefined for a sealed one. */
+  durableBytes(segment: number): number | undefined {
+    return segment === this.#durable.segment ? this.#durable.endByte : undefined
   }
 
   close(): Promise<void> {
@@ -307,12 +341,14 @@ export class SegmentWriter implements LogWriter {
   async #drain(): Promise<void> {
     await this.#running
     await this.#sealing
+    this.#options.reserve.close()
     await this.#open.file.close()
   }
 
-  /** Why nothing is appended any more; undefined while all is well. */
+  /** Why nothing is appended now; undefined while all is well. */
   fault(): MillraceError | undefined {
-    return this.#fence
+    const { reserve } = this.#options
+    return this.#fence ?? (reserve.isShort() ? reserve.error() : undefined)
   }
 
   waitingBytes(): number {
@@ -337,6 +373,17 @@ function duplicateOf(
   const { offset, acceptedCount, rejectedCount } = first
   const conflict = entry.eventCount + entry.rejections.length !== acceptedCount + rejectedCount
   return { offset, duplicate: true, acceptedCount, rejectedCount, conflict }
+}
+
+/** What an error that passes by itself costs its waiters; undefined for one that fences the log. */
+function passingError(group: Group, cause: unknown): Error | undefined {
+  const bytes = group.slab.length
+  if (isFull(cause)) {
+    return new MillraceError('disk_full', `no space for ${bytes} bytes`, { cause })
+  }
+  const errno = errnoOf(cause)
+  const isOutOfHandles = errno === 'EMFILE' || errno === 'ENFILE'
+  return isOutOfHandles ? new LogBusy(`no file handle for ${bytes} bytes: ${errno}`) : undefined
 }
 
 export function isFull(error: unknown): boolean {

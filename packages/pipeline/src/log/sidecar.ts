@@ -91,6 +91,21 @@ export function readSidecar(
   return startByte === segmentBytes ? records : undefined
 }
 
+/** What a sidecar says by itself: for a segment whose header is damaged, or that is missing. */
+export function readLoneSidecar(
+  bytes: Buffer,
+): { header: SegmentHeader; segmentBytes: number; records: KeyedRecord[] } | undefined {
+  const end = bytes.indexOf('\n', 0, 'latin1') + 1
+  const rows = bytes.subarray(end)
+  if (end === 0 || checkLine(bytes, 0, end, crc32(rows, 0)) === undefined) return undefined
+  const { logId, segment, base, bytes: segmentBytes } = JSON.parse(bytes.toString('latin1', 0, end))
+  let recordBytes = 0
+  for (let at = 4; at < rows.length; at += ROW_BYTES) recordBytes += rows.readUInt32LE(at)
+  const header = { logId, segment, base, createdMs: 0 }
+  const records = readSidecar(bytes, header, segmentBytes - recordBytes, segmentBytes)
+  return records && { header, segmentBytes, records }
+}
+
 function readRow(
   rows: DataView,
   at: number,

@@ -33,6 +33,8 @@ export interface Piece {
   readonly endByte: number
   readonly firstOffset: number
   readonly lastOffset: number
+  /** What the first line is chained to, where the eleven bytes before it do not say so. */
+  readonly seed?: number
 }
 
 export interface Slice {
@@ -40,7 +42,18 @@ export interface Slice {
   readonly bytes: number
   readonly recordCount: number
   readonly eventCount: number
+  /** Damaged records below `nextOffset` that are in no piece, and their accepted events. */
+  readonly skippedRecordCount: number
+  readonly skippedEventCount: number
   readonly nextOffset: number
+}
+
+/** A row as `inSegment` tells it. */
+export interface IndexedRecord {
+  readonly tenantNo: number
+  readonly offset: number
+  readonly acceptedCount: number
+  readonly isDamaged: boolean
 }
 
 /** A plan must stay small enough to send to another process; each piece costs one read. */
@@ -56,6 +69,11 @@ const [OFFSET, SEGMENT, START, RECEIVED, BYTES, ACCEPTED, REJECTED] = [0, 1, 2, 
 class TenantRows {
   count = 0
   #cells = new Float64Array(ROWS_MIN * COLUMNS)
+  /** Offsets of records that cannot be read. Rare, so it stands beside the rows. */
+  readonly damaged = new Set<number>()
+  /** By offset: the seed of a record whose neighbour's `k` is damaged. */
+  readonly seeds = new Map<number, number>()
+  damagedEvents = 0
 
   at(row: number, column: number): number {
     return this.#cells[row * COLUMNS + column]!
@@ -116,13 +134,44 @@ export class TenantIndex {
 
   totals(tenantNo: number): TenantTotals {
     const rows = this.#tenants.get(tenantNo)
-    if (rows === undefined) return { acceptedCount: 0, rejectedCount: 0, recordCount: 0 }
+    if (rows === undefined) return NO_TOTALS
     const { count } = rows
     return {
       acceptedCount: rows.at(count, ACCEPTED),
       rejectedCount: rows.at(count, REJECTED),
       recordCount: count,
+      damagedCount: rows.damagedEvents,
     }
+  }
+
+  /** Every row of a segment, tenant by tenant. */
+  inSegment(segment: number): IndexedRecord[] {
+    return [...this.#tenants].flatMap(([tenantNo, rows]) => {
+      const found: IndexedRecord[] = []
+      let row = rows.count
+      while (row > 0 && rows.at(row - 1, SEGMENT) > segment) row--
+      for (; row > 0 && rows.at(row - 1, SEGMENT) === segment; row--) {
+        const offset = rows.at(row - 1, OFFSET)
+        const acceptedCount = rows.sum(ACCEPTED, row - 1, row)
+        found.push({ tenantNo, offset, acceptedCount, isDamaged: rows.damaged.has(offset) })
+      }
+      return found.reverse()
+    })
+  }
+
+  /** The record is counted as before, but is in no piece any more. */
+  markDamaged(tenantNo: number, offset: number): void {
+    const rows = this.#tenants.get(tenantNo)
+    const row = rows?.from(offset) ?? 0
+    if (rows === undefined || row === rows.count || rows.at(row, OFFSET) !== offset) return
+    if (rows.damaged.has(offset)) return
+    rows.damaged.add(offset)
+    rows.damagedEvents += rows.sum(ACCEPTED, row, row + 1)
+  }
+
+  /** The record begins a piece of its own, which carries the seed. */
+  setSeed(tenantNo: number, offset: number, seed: number): void {
+    this.#tenants.get(tenantNo)?.seeds.set(offset, seed)
   }
 
   pending(tenantNo: number, fromOffset: number): Pending {
@@ -160,24 +209,68 @@ export class TenantIndex {
     while (row < rows.count && pieces.length < PIECES_MAX) {
       const end = runEnd(rows, row, rows.at(first, BYTES) + bytesMax, row === first)
       if (end === row) break
-      const startByte = rows.at(row, START)
-      pieces.push({
-        segment: rows.at(row, SEGMENT),
-        startByte,
-        endByte: startByte + rows.sum(BYTES, row, end),
-        firstOffset: rows.at(row, OFFSET),
-        lastOffset: rows.at(end - 1, OFFSET),
-      })
+      if (hasMarks(rows)) pieces.push(...piecesAround(rows, row, end))
+      else pieces.push(pieceOf(rows, row, end))
       row = end
     }
+    const skipped = skippedIn(rows, first, row)
     return {
       pieces,
-      bytes: rows.sum(BYTES, first, row),
-      recordCount: row - first,
-      eventCount: rows.sum(ACCEPTED, first, row),
+      bytes: rows.sum(BYTES, first, row) - skipped.bytes,
+      recordCount: row - first - skipped.recordCount,
+      eventCount: rows.sum(ACCEPTED, first, row) - skipped.eventCount,
+      skippedRecordCount: skipped.recordCount,
+      skippedEventCount: skipped.eventCount,
       nextOffset: rows.at(row - 1, OFFSET) + 1,
     }
   }
+}
+
+const NO_TOTALS = { acceptedCount: 0, rejectedCount: 0, recordCount: 0, damagedCount: 0 }
+
+/** Rows [row, end), which stand one behind the other. */
+function pieceOf(rows: TenantRows, row: number, end: number): Piece {
+  const startByte = rows.at(row, START)
+  return {
+    segment: rows.at(row, SEGMENT),
+    startByte,
+    endByte: startByte + rows.sum(BYTES, row, end),
+    firstOffset: rows.at(row, OFFSET),
+    lastOffset: rows.at(end - 1, OFFSET),
+  }
+}
+
+function hasMarks(rows: TenantRows): boolean {
+  return rows.damaged.size > 0 || rows.seeds.size > 0
+}
+
+/** The same without damaged records; one with a seed begins a piece. */
+function piecesAround(rows: TenantRows, row: number, end: number): Piece[] {
+  const pieces: Piece[] = []
+  const isDamaged = (at: number) => rows.damaged.has(rows.at(at, OFFSET))
+  const seedOf = (at: number) => rows.seeds.get(rows.at(at, OFFSET))
+  for (let at = row; at < end; ) {
+    let next = at + 1
+    if (!isDamaged(at)) {
+      while (next < end && !isDamaged(next) && seedOf(next) === undefined) next++
+      const seed = seedOf(at)
+      pieces.push({ ...pieceOf(rows, at, next), ...(seed === undefined ? {} : { seed }) })
+    }
+    at = next
+  }
+  return pieces
+}
+
+function skippedIn(rows: TenantRows, first: number, end: number) {
+  const skipped = { recordCount: 0, eventCount: 0, bytes: 0 }
+  for (const offset of rows.damaged) {
+    const row = rows.from(offset)
+    if (row < first || row >= end) continue
+    skipped.recordCount++
+    skipped.eventCount += rows.sum(ACCEPTED, row, row + 1)
+    skipped.bytes += rows.sum(BYTES, row, row + 1)
+  }
+  return skipped
 }
 
 /**

@@ -15,14 +15,13 @@ import { type Config, kebab, readConfig, SETTINGS } from '../../entrypoints/conf
 import { MillraceError } from '../../kit/errors.ts'
 import { VERSION } from '../../kit/version.ts'
 import { progressLine } from '../progress.ts'
+import { Restarts } from './restarts.ts'
 
 const PROGRAM = fileURLToPath(new URL('../millrace.js', import.meta.url))
 const LOADER = fileURLToPath(new URL('../simulate/load-sample.js', import.meta.url))
 const DEMO_FOLDER = 'millrace-demo'
 /** Ports tried after the one that is busy. */
 const PORTS_TRIED = 20
-/** A server that dies by itself this often within a minute stays down. */
-const RESTARTS_PER_MINUTE_MAX = 20
 
 /** What the server says when it listens: its address, and secrets that log in once. */
 interface Listening {
@@ -67,7 +66,7 @@ class Supervisor {
   #server: ChildProcess | undefined
   #sample: SampleState = { state: 'loading', loaded: 0, total: 0 }
   #restarts = 0
-  #recent: number[] = []
+  readonly #limit = new Restarts()
   #stopping = false
 
   constructor(config: Config, port: number) {
@@ -119,10 +118,10 @@ class Supervisor {
   #ended(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.#stopping) process.exit(0)
     const now = performance.now()
-    this.#recent = [...this.#recent.filter((at) => now - at < 60_000), now]
-    if (this.#recent.length > RESTARTS_PER_MINUTE_MAX) {
-      process.stderr.write('error: the server ends again and again; it stays down\n')
-      process.exit(1)
+    const refusal = this.#limit.refusal(code, now)
+    if (refusal !== undefined) {
+      process.stderr.write(`error: ${refusal}\n`)
+      process.exit(code ?? 1)
     }
     this.#restarts++
     void this.start().then(() => {

@@ -3,11 +3,14 @@
  *
  * The first line on stdout is JSON, `{"event":"listening","url":…}`, for programs; people at a terminal get
  * a few words on stderr. SIGTERM and SIGINT stop gracefully: no new requests, what was accepted is
- * flushed, at most ten seconds.
+ * flushed, at most ten seconds. A log that fenced itself ends the process with its own exit code
+ * within two, so that a supervisor starts it again and recovery reads what is on the disk.
  */
 import { readConfig } from '../../entrypoints/config.ts'
 
 const STOP_MAX_MS = 10_000
+/** What waits is refused at once: this long for the answers to leave. */
+const FENCED_STOP_MAX_MS = 2_000
 
 export async function start(flags: Record<string, string | undefined>): Promise<void> {
   const { config: file, ...rest } = flags
@@ -34,19 +37,24 @@ export async function start(flags: Record<string, string | undefined>): Promise<
     )
   }
   let stopping = false
-  const stop = () => {
+  const end = (exitCode: number, lateCode: number, maxMs: number) => {
     if (stopping) return
     stopping = true
-    setTimeout(() => process.exit(1), STOP_MAX_MS).unref()
+    setTimeout(() => process.exit(lateCode), maxMs).unref()
     pipeline.stop().then(
-      () => process.exit(0),
+      () => process.exit(exitCode),
       (error) => {
         process.stderr.write(`error: ${String(error)}\n`)
-        process.exit(1)
+        process.exit(lateCode)
       },
     )
   }
+  const stop = () => end(0, 1, STOP_MAX_MS)
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
   process.on('disconnect', stop)
+  void pipeline.fenced.then(({ message, hint, exitCode }) => {
+    process.stderr.write(`error: ${message}\nhint: ${hint}\n`)
+    end(exitCode, exitCode, FENCED_STOP_MAX_MS)
+  })
 }
