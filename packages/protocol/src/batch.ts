@@ -1,6 +1,7 @@
 /**
  * A batch is what one request carries: one event, an array of events, or an envelope whose other
- * members are defaults for its events.
+ * members are defaults for its events. An envelope's events are objects (`events`) or columns
+ * (`packed`), never both; packed events have no path of their own, so the envelope has.
  *
  * A batch is identified by (tenant, source, `batchId`) alone. Sent again, it changes nothing, even if
  * `sentAt` differs, as it must on a retry. A bare event or array gets its `batchId` from the
@@ -10,6 +11,7 @@
 import { type Static, Type } from 'typebox'
 import { Consent, Event } from './event.ts'
 import * as limits from './limits.ts'
+import { Packed } from './packed.ts'
 import type { Rejection } from './problem.ts'
 
 /** Letters, digits and `._:-`: a batch id is printed in logs and compared byte by byte. */
@@ -44,9 +46,10 @@ export const Envelope = Type.Object(
     pageId: defaultOf('pageId') as typeof Event.properties.pageId,
     consent: Type.Optional(Type.Union([Consent, Type.Null()])),
     historical: Type.Optional(Type.Boolean()),
-    events: Type.Array(EnvelopeEvent, { maxItems: limits.EVENTS_PER_BATCH_MAX }),
+    events: Type.Optional(Type.Array(EnvelopeEvent, { maxItems: limits.EVENTS_PER_BATCH_MAX })),
+    packed: Type.Optional(Packed),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, oneOf: [{ required: ['events'] }, { required: ['packed'] }] },
 )
 export type Envelope = Static<typeof Envelope>
 

@@ -42,7 +42,7 @@ export const Event = Type.Object(
         maxLength: limits.TIMESTAMP_LENGTH_MAX,
         description: 'RFC 3339 with a zone, or 2019-11-15 18:05:00Z',
       }),
-      Type.Integer({ minimum: 0, maximum: 253_402_300_799_999, description: 'Epoch milliseconds' }),
+      Type.Integer({ minimum: 0, maximum: limits.EPOCH_MAX_MS, description: 'Epoch milliseconds' }),
     ]),
     path: Type.String({
       minLength: 1,

@@ -2,6 +2,7 @@
 export { type Acknowledgement, BATCH_ID_PATTERN, Batch, Envelope } from './batch.ts'
 export { Consent, DATA_COLUMNS, type DataKey, EVENT_TYPES, Event, PURPOSES } from './event.ts'
 export * as limits from './limits.ts'
+export { Packed, type UnpackedEvent, unpackEvents } from './packed.ts'
 export {
   PROBLEMS,
   type Problem,

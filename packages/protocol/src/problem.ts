@@ -91,7 +91,7 @@ export const PROBLEMS = {
   too_many_events: {
     status: 413,
     title: 'Too many events in one batch',
-    hint: 'Send at most 500 events as objects in a batch.',
+    hint: 'Send at most 500 events as objects, or 5000 packed, in a batch.',
   },
   unsupported_media_type: {
     status: 415,

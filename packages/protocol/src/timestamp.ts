@@ -7,9 +7,7 @@
  * (a leap second has no epoch time), the offset at most 14:00 (the largest in use). Years 1970–9999.
  * The lake's engine reads each accepted form to the same instant; a differential test holds that.
  */
-
-/** 9999-12-31T23:59:59.999Z: the last time that four digits of a year can write. */
-const EPOCH_MS_MAX = 253_402_300_799_999
+import { EPOCH_MAX_MS } from './limits.ts'
 
 const FORM =
   /^(\d{4})-(\d{2})-(\d{2})[T ](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:Z|([+-])(\d{2}):(\d{2}))$/
@@ -23,7 +21,7 @@ export function daysInMonth(year: number, month: number): number {
 /** Epoch milliseconds of an accepted time (fractions below a millisecond cut), or undefined. */
 export function parseTimestamp(value: string | number): number | undefined {
   if (typeof value === 'number')
-    return Number.isInteger(value) && value >= 0 && value <= EPOCH_MS_MAX ? value : undefined
+    return Number.isInteger(value) && value >= 0 && value <= EPOCH_MAX_MS ? value : undefined
   const match = FORM.exec(value)
   if (match === null) return undefined
   const [, year, month, day, hour, minute, second] = match.map(Number) as [
@@ -48,5 +46,5 @@ export function parseTimestamp(value: string | number): number | undefined {
   }
   const epochMs =
     Date.UTC(year, month - 1, day, hour, minute, second, milliseconds) - offsetMinutes * 60_000
-  return epochMs >= 0 && epochMs <= EPOCH_MS_MAX ? epochMs : undefined
+  return epochMs >= 0 && epochMs <= EPOCH_MAX_MS ? epochMs : undefined
 }

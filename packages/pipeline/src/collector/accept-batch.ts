@@ -115,6 +115,7 @@ function entryOf(
     defaults: batch.defaults,
     context,
     events: batch.events,
+    packed: batch.packed,
     rejections: batch.rejections,
   }
 }

@@ -13,8 +13,10 @@ import { limits, type Problem, problem, REJECTIONS, type RejectionCode } from '@
 import { RECORD_FLAGS, type RecordedRejection } from '../log/event-log.ts'
 import { type EnvelopeFacts, NO_ENVELOPE, readEnvelope } from './envelope.ts'
 import { explainFault, explainRefusal, quote, textUpTo } from './explain.ts'
+import { readPacked } from './packed-shape.ts'
 import { NOTES, type ScannedBody, scanBody } from './scan.ts'
 import { JsonFault } from './scan-json.ts'
+import { unpackBatch } from './unpack-batch.ts'
 
 /** Characters kept of a refused event: enough to see what was wrong, little enough to be abused. */
 export const RAW_LENGTH_MAX = 4_096
@@ -27,8 +29,10 @@ export interface DecodedBatch {
   readonly historical: boolean
   /** JSON object text of the envelope's defaults. */
   readonly defaults: string
-  /** JSON array text of the accepted events, in one line; `[]` when there is none. */
+  /** JSON array text of the accepted events, in one line; `[]` when there is none, or in `packed`. */
   readonly events: Buffer
+  /** JSON object text of packed columns, in one line, when all their events are accepted. */
+  readonly packed: Buffer | null
   /** Accepted events. */
   readonly eventCount: number
   /** `RECORD_FLAGS` or-ed, of the accepted events. */
@@ -61,6 +65,7 @@ export function decodeBatch(body: Buffer): Decoded {
   }
   const envelope = scanned.shape === 'envelope' ? readEnvelope(body, scanned.members) : NO_ENVELOPE
   if ('code' in envelope) return refused(envelope)
+  if (scanned.packedStart >= 0) return decodePacked(body, scanned, envelope)
   if (scanned.eventCount > limits.EVENTS_PER_BATCH_MAX) {
     const detail = `${scanned.eventCount} events: at most ${limits.EVENTS_PER_BATCH_MAX} in a batch`
     return refused(problem('too_many_events', detail))
@@ -70,6 +75,66 @@ export function decodeBatch(body: Buffer): Decoded {
 
 function refused(problem: Problem): Decoded {
   return { ok: false, problem }
+}
+
+/**
+ * Columns that are all in order are kept as they came. If some event of them is refused, or the scan
+ * is not sure, they become objects and go the ordinary way.
+ */
+function decodePacked(body: Buffer, scanned: ScannedBody, envelope: EnvelopeFacts): Decoded {
+  const { packedStart, packedEnd, packedCount, packedFlags } = scanned
+  const invalid = (pointer: string, detail: string) =>
+    refused(problem('invalid_envelope', detail, { pointer }))
+  if (scanned.eventsStart >= 0) return invalid('/packed', 'events and packed: only one of the two')
+  if (!envelope.hasPath) return invalid('/path', 'path is missing: packed events have none')
+  if (packedCount >= 0 && !envelope.measureRefused) {
+    const packed = inOneLine(body.subarray(packedStart, packedEnd))
+    const taken = { packed, eventCount: packedCount, flags: packedFlags }
+    return { ok: true, batch: batchOf(envelope, taken) }
+  }
+  const parts = readPacked(body, packedStart)
+  if ('code' in parts) return refused(parts)
+  if (envelope.measureRefused) {
+    const rejections = Array.from({ length: parts.eventCount }, (_, index) => unmeasured(index))
+    return { ok: true, batch: batchOf(envelope, { indexes: [], rejections }) }
+  }
+  const chunks = unpackBatch(parts)
+  if ('code' in chunks) return refused(chunks)
+  return { ok: true, batch: assembleChunks(chunks, envelope) }
+}
+
+/** What is not given is nothing. */
+function batchOf(envelope: EnvelopeFacts, given: Partial<DecodedBatch>): DecodedBatch {
+  const { batchId, sentMs, key, historical, defaults } = envelope
+  const nothing = { events: NO_EVENTS, packed: null, eventCount: 0, indexes: null, rejections: [] }
+  const flags = (given.flags ?? 0) | (historical ? RECORD_FLAGS.historical : 0)
+  return { batchId, sentMs, key, historical, defaults, ...nothing, ...given, flags }
+}
+
+function assembleChunks(chunks: readonly Buffer[], envelope: EnvelopeFacts): DecodedBatch {
+  const events: Buffer[] = []
+  const indexes: number[] = []
+  const rejections: RecordedRejection[] = []
+  let flags = 0
+  for (const [at, chunk] of chunks.entries()) {
+    const before = at * limits.EVENTS_PER_BATCH_MAX
+    const scanned = scanBody(chunk, 0)
+    const part = assemble(chunk, scanned, envelope)
+    const { eventCount } = scanned
+    for (let index = 0; part.indexes === null && index < eventCount; index++)
+      indexes.push(before + index)
+    for (const index of part.indexes ?? []) indexes.push(before + index)
+    for (const one of part.rejections) rejections.push({ ...one, index: before + one.index })
+    if (part.eventCount > 0) events.push(COMMA, part.events.subarray(1, -1))
+    flags |= part.flags
+  }
+  return batchOf(envelope, {
+    events: Buffer.concat([OPEN, ...events.slice(1), CLOSE]),
+    eventCount: indexes.length,
+    flags,
+    indexes: rejections.length === 0 ? null : indexes,
+    rejections,
+  })
 }
 
 /** Where UTF-8 ends, found by halving: a prefix up to the start of a character is good or it is not. */
@@ -109,21 +174,14 @@ function assemble(body: Buffer, scanned: ScannedBody, envelope: EnvelopeFacts): 
     const at = scanned.refusals.get(index)?.at ?? start
     rejections.push(reject(body, index, start, bounds[2 * index + 1]!, code, at))
   }
-  if (envelope.historical) flags |= RECORD_FLAGS.historical
-  const { batchId, sentMs, key, historical, defaults } = envelope
   const isWhole = rejections.length === 0
-  return {
-    batchId,
-    sentMs,
-    key,
-    historical,
-    defaults,
+  return batchOf(envelope, {
     events: inOneLine(isWhole ? takeAll(body, scanned) : takeSome(body, bounds, indexes)),
     eventCount: indexes.length,
     flags,
     indexes: isWhole ? null : indexes,
     rejections,
-  }
+  })
 }
 
 /**
@@ -152,12 +210,15 @@ function reject(
   code: RejectionCode,
   at: number,
 ): RecordedRejection {
-  // Who refused to be measured is not kept in the table of rejections either: no text, only the count.
-  if (code === 'consent_refused') {
-    return { index, code, detail: REJECTIONS[code], pointer: '', raw: '' }
-  }
+  if (code === 'consent_refused') return unmeasured(index)
   const { pointer, detail } = explainRefusal(body, start, end, { code, at })
   return { index, code, detail, pointer, raw: textUpTo(body, start, end, RAW_LENGTH_MAX) }
+}
+
+/** Who refused to be measured is not kept in the table of rejections either: no text, only the count. */
+function unmeasured(index: number): RecordedRejection {
+  const code = 'consent_refused'
+  return { index, code, detail: REJECTIONS[code], pointer: '', raw: '' }
 }
 
 function takeAll(body: Buffer, scanned: ScannedBody): Buffer {
@@ -168,6 +229,7 @@ function takeAll(body: Buffer, scanned: ScannedBody): Buffer {
 const OPEN = Buffer.from('[')
 const COMMA = Buffer.from(',')
 const CLOSE = Buffer.from(']')
+const NO_EVENTS = Buffer.from('[]')
 
 /** The events at `indexes`; neighbours are taken with what stands between them. */
 function takeSome(body: Buffer, bounds: Int32Array, indexes: readonly number[]): Buffer {

@@ -38,7 +38,7 @@ const BATCH_ID = new RegExp(BATCH_ID_PATTERN)
 
 const fieldOf = (name: string): Field => FIELDS.find((field) => field.name === name)!
 
-/** What each member is checked as. `historical` and `events` have no like among an event's members. */
+/** What each member is checked as. `historical`, `events` and `packed` have no like among an event's members. */
 const RULES = new Map<string, Field>([
   ['batchId', { ...fieldOf('eventId'), mayBeNull: false }],
   ['sentAt', fieldOf('timestamp')],
@@ -105,6 +105,10 @@ function checkMember(
   if (name === 'events') {
     const isArray = first === json.OPEN_BRACKET
     return invalid(name, isArray ? 'events is given twice' : 'events must be an array')
+  }
+  if (name === 'packed') {
+    const isObject = first === json.OPEN_BRACE
+    return invalid(name, isObject ? 'packed is given twice' : 'packed must be an object')
   }
   if (name === 'historical') {
     const isBoolean = first === json.LETTER_T || first === json.LETTER_F

@@ -1,7 +1,7 @@
 /**
  * A few known names, found by their bytes without making a string.
  *
- * Each name is hashed by its length, first and last byte; the constructor looks for two factors that
+ * Each name is hashed by its length, middle and last byte; the constructor looks for two factors that
  * give every name a slot of its own, so that a look-up is one slot and one comparison. Names are
  * ASCII and few (at most `SLOTS`); a set that fits no factors is a mistake of the program and throws.
  */
@@ -17,7 +17,7 @@ export class KeyTable {
   readonly #quoted: readonly Uint8Array[]
   readonly #after: Int8Array
   readonly #slots: Int8Array
-  readonly #first: number
+  readonly #middle: number
   readonly #last: number
 
   constructor(names: readonly string[]) {
@@ -25,12 +25,12 @@ export class KeyTable {
     this.#byName = new Map(names.map((name, index) => [name, index]))
     this.#quoted = names.map((name) => new TextEncoder().encode(`"${name}":`))
     this.#after = new Int8Array(names.length + 1).fill(EMPTY)
-    for (let first = 1; first < SLOTS; first++) {
+    for (let middle = 1; middle < SLOTS; middle++) {
       for (let last = 1; last < SLOTS; last++) {
-        const slots = place(this.#encoded, first, last)
+        const slots = place(this.#encoded, middle, last)
         if (slots === undefined) continue
         this.#slots = slots
-        this.#first = first
+        this.#middle = middle
         this.#last = last
         return
       }
@@ -42,7 +42,8 @@ export class KeyTable {
   find(bytes: Uint8Array, start: number, end: number): number {
     const length = end - start
     if (length === 0) return EMPTY
-    const hash = length + bytes[start]! * this.#first + bytes[end - 1]! * this.#last
+    const hash =
+      length + bytes[start + (length >> 1)]! * this.#middle + bytes[end - 1]! * this.#last
     const index = this.#slots[hash & (SLOTS - 1)]!
     if (index === EMPTY) return EMPTY
     const name = this.#encoded[index]!
@@ -99,10 +100,11 @@ export function findKey(scan: Scan, table: KeyTable): number {
   return table.findName(unescaped(scan.bytes, scan.keyStart, scan.keyEnd))
 }
 
-function place(names: readonly Uint8Array[], first: number, last: number): Int8Array | undefined {
+function place(names: readonly Uint8Array[], middle: number, last: number): Int8Array | undefined {
   const slots = new Int8Array(SLOTS).fill(EMPTY)
   for (const [index, name] of names.entries()) {
-    const slot = (name.length + name[0]! * first + name.at(-1)! * last) & (SLOTS - 1)
+    const slot =
+      (name.length + name[name.length >> 1]! * middle + name.at(-1)! * last) & (SLOTS - 1)
     if (slots[slot] !== EMPTY) return undefined
     slots[slot] = index
   }

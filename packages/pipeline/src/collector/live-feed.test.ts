@@ -22,6 +22,7 @@ function entry(events: readonly object[], more: Partial<BatchEntry> = {}): Batch
     defaults: '{"path":"/default","visitorId":"v"}',
     context: '{}',
     events: Buffer.from(JSON.stringify(events)),
+    packed: null,
     rejections: [],
     ...more,
   }

@@ -4,6 +4,7 @@
  * Nothing is parsed while nobody watches. A watcher that does not read fast enough misses events (it is
  * a window, not a queue); what it misses is in SQL.
  */
+import { type Packed, unpackEvents } from '@millrace/protocol'
 import type { Clock } from '../kit/clock.ts'
 import type { BatchEntry } from '../log/event-log.ts'
 import type { Sender } from './admit.ts'
@@ -68,11 +69,16 @@ function arrivalsOf({ source }: Sender, entry: BatchEntry): Arrival[] {
     return { kind: 'rejected', body: { ...common, code, detail, pointer, raw } }
   })
   if (entry.eventCount === 0) return rejected
-  const events = JSON.parse(Buffer.from(entry.events).toString()) as Record<string, unknown>[]
   return rejected.concat(
-    events.map((event): Arrival => {
+    eventsOf(entry).map((event): Arrival => {
       const given = Object.entries(event).filter(([, value]) => value !== null)
       return { kind: 'event', body: { ...common, ...defaults, ...Object.fromEntries(given) } }
     }),
   )
+}
+
+/** As many as a watcher may see. */
+function eventsOf({ events, packed }: BatchEntry): readonly object[] {
+  const parsed = JSON.parse(Buffer.from(packed ?? events).toString())
+  return packed === null ? parsed : unpackEvents(parsed as Packed, ARRIVALS_PER_SECOND_MAX)
 }

@@ -219,6 +219,15 @@ function scanCount(scan: Scan, from: number): number {
   return end
 }
 
+/** An integer within ±INTEGER_MAX, -0 apart: gives its end, or -1. */
+export function scanInteger(scan: Scan, from: number): number {
+  const byte = scan.bytes[from]
+  if (byte === undefined || !isNumberStart(byte)) return -1
+  const end = json.scanNumber(scan, from)
+  if (byte === json.MINUS && scan.bytes[from + 1] === json.DIGIT_0) return -1
+  return fitsInteger(scan, from, end) ? end : -1
+}
+
 /** The number scanned last is an integer within ±INTEGER_MAX. */
 function fitsInteger(scan: Scan, from: number, end: number): boolean {
   if (!scan.integer || scan.digits > INTEGER_DIGITS_MAX) return false
@@ -255,7 +264,7 @@ function scanConsent(scan: Scan, facts: EventFacts, from: number): number {
 }
 
 /** `data` is anyone's, but its keys that are columns are looked at, for the reader of the log. */
-function scanData(scan: Scan, facts: EventFacts, from: number): number {
+export function scanData(scan: Scan, facts: EventFacts, from: number): number {
   const { bytes } = scan
   scan.inexact = false
   let i = skipBlanks(bytes, from + 1)

@@ -7,10 +7,11 @@
  * the accepting path allocates nothing per event.
  *
  * A single event cannot be told from an envelope before its last member, so an object without
- * `events` is scanned twice: once for the grammar, once as an event.
+ * `events` and `packed` is scanned twice: once for the grammar, once as an event.
  */
 import { Envelope, limits, type RejectionCode } from '@millrace/protocol'
 import { findKey, KeyTable } from './key-table.ts'
+import { packedFacts, scanPacked } from './packed-columns.ts'
 import { openPlainEvents } from './plain-events.ts'
 import { createFacts, lacksPath, scanEvent } from './scan-event.ts'
 import * as json from './scan-json.ts'
@@ -35,6 +36,7 @@ export interface Refusal {
 export const ENVELOPE_NAMES = Object.keys(Envelope.properties)
 const ENVELOPE_KEYS = new KeyTable(ENVELOPE_NAMES)
 const EVENTS = ENVELOPE_NAMES.indexOf('events')
+const PACKED = ENVELOPE_NAMES.indexOf('packed')
 
 export interface EnvelopeMember {
   /** Index in ENVELOPE_NAMES, or -1. */
@@ -57,9 +59,15 @@ export interface ScannedBody {
   readonly refusals: Map<number, Refusal>
   /** Members of the envelope but the array of events, in their order. */
   readonly members: EnvelopeMember[]
-  /** The array of events: brackets included, or of the single event. */
+  /** The array of events: brackets included, or of the single event; -1: there is none. */
   eventsStart: number
   eventsEnd: number
+  /** The object of packed columns, braces included; -1: there is none. */
+  packedStart: number
+  packedEnd: number
+  /** Events in columns that are in order, and their `RECORD_FLAGS`; -1: to be looked at closely. */
+  packedCount: number
+  packedFlags: number
 }
 
 const scan = createScan()
@@ -73,8 +81,12 @@ const body: ScannedBody = {
   notes: plain?.notes ?? new Uint8Array(limits.EVENTS_PER_BATCH_MAX),
   refusals: new Map(),
   members: [],
-  eventsStart: 0,
-  eventsEnd: 0,
+  eventsStart: -1,
+  eventsEnd: -1,
+  packedStart: -1,
+  packedEnd: -1,
+  packedCount: -1,
+  packedFlags: 0,
 }
 
 /**
@@ -87,6 +99,8 @@ export function scanBody(bytes: Uint8Array, from: number, mayRecognise = true): 
   body.eventCount = 0
   body.refusals.clear()
   body.members.length = 0
+  body.eventsStart = -1
+  body.packedStart = -1
   const start = skipBlanks(bytes, from)
   const end = scanTop(bytes, start)
   const rest = skipBlanks(bytes, end)
@@ -151,20 +165,33 @@ function noteEvent(start: number): number {
   return end
 }
 
-/** An object: an envelope if one of its members is `events`. The first array of that name counts. */
+/** Columns from `start`, at the brace. */
+function notePacked(start: number): number {
+  const end = scanPacked(scan, start)
+  body.packedCount = end < 0 ? -1 : packedFacts.eventCount
+  body.packedFlags = packedFacts.flags
+  body.packedStart = start
+  body.packedEnd = end < 0 ? scanValue(scan, start, 0) : end
+  return body.packedEnd
+}
+
+/**
+ * An object: an envelope if one of its members is `events` or `packed`. The first array, the first
+ * object of that name counts.
+ */
 function scanEnvelope(bytes: Uint8Array, from: number): number {
   body.shape = 'event'
-  let hasEvents = false
   let i = skipBlanks(bytes, from + 1)
   while (bytes[i] !== json.CLOSE_BRACE) {
     const keyStart = i
     i = scanKey(scan, i)
     const start = i
     const index = findKey(scan, ENVELOPE_KEYS)
-    if (index === EVENTS) body.shape = 'envelope'
-    if (index === EVENTS && !hasEvents && bytes[start] === json.OPEN_BRACKET) {
-      hasEvents = true
+    if (index === EVENTS || index === PACKED) body.shape = 'envelope'
+    if (index === EVENTS && body.eventsStart < 0 && bytes[start] === json.OPEN_BRACKET) {
       i = scanEvents(bytes, start)
+    } else if (index === PACKED && body.packedStart < 0 && bytes[start] === json.OPEN_BRACE) {
+      i = notePacked(start)
     } else {
       i = scanValue(scan, start, 0)
       if (body.members.length < limits.KEYS_PER_OBJECT_MAX) {

@@ -109,6 +109,7 @@ describe('the delivery process', () => {
         defaults: '{}',
         context: '{}',
         events: Buffer.from(`[{"eventType":"click","timestamp":${Date.now()},"path":"/"}]`),
+        packed: null,
         rejections: [],
       })
     await append('a')

@@ -120,6 +120,7 @@ async function append(events: readonly object[], batch: Batch = {}): Promise<voi
     context:
       '{"browser":null,"os":null,"device":null,"country":null,"origin":null,"bot":false,"gpc":false}',
     events: Buffer.from(JSON.stringify(events)),
+    packed: null,
     rejections: Array.from({ length: rejected }, (_, at) => ({
       index: events.length + at,
       code: 'empty' as const,

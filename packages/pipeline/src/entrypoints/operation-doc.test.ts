@@ -56,6 +56,13 @@ describe('limits', () => {
   test.each([
     ['body of a request, after decompression', `${number(limits.BODY_BYTES_MAX)} bytes`],
     ['events in a batch', number(limits.EVENTS_PER_BATCH_MAX)],
+    ['packed events in a batch', number(limits.PACKED_EVENTS_MAX)],
+    ['`types` of packed events', number(limits.PACKED_TYPES_MAX)],
+    ['`targets` of packed events', number(limits.PACKED_TARGETS_MAX)],
+    ['milliseconds from `t0` to a packed event', number(limits.PACKED_SPAN_MAX_MS)],
+    ['packed coordinates and offsets', `±${limits.COORDINATE_MAX.toString().replace('+', '')}`],
+    ['packed `pointerType`', `${number(limits.POINTER_TYPE_LENGTH_MAX)} characters`],
+    ['`timestamp` as epoch milliseconds', number(limits.EPOCH_MAX_MS)],
     ['one event', `${number(limits.EVENT_BYTES_MAX)} bytes`],
     ['levels of nesting in an event', number(limits.DEPTH_MAX)],
     ['members of one object', number(limits.KEYS_PER_OBJECT_MAX)],

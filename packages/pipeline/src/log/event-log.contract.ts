@@ -32,6 +32,7 @@ export function entryOf(batchId: string, count = 2, more: Partial<BatchEntry> = 
     defaults: '{"visitorId":"v1"}',
     context: '{"browser":"Firefox","os":null,"bot":false}',
     events: Buffer.from(`[${events.join(',')}]`),
+    packed: null,
     rejections: [],
     ...more,
   }

@@ -25,7 +25,7 @@ export interface BatchEntry {
   readonly receivedMs: number
   readonly sentMs: number | null
   readonly batchId: string
-  /** Accepted events in `events`. */
+  /** Accepted events in `events` or `packed`. */
   readonly eventCount: number
   /** `RECORD_FLAGS` or-ed. */
   readonly flags: number
@@ -35,8 +35,13 @@ export interface BatchEntry {
   readonly defaults: string
   /** JSON object text: what only the request knew. */
   readonly context: string
-  /** JSON array text of the accepted events, without raw newlines; UTF-8. */
+  /** JSON array text of the accepted events, without raw newlines; UTF-8. Not used with `packed`. */
   readonly events: Uint8Array
+  /**
+   * JSON object text of all events as packed columns (docs/formats/wire.md), without raw newlines;
+   * null when they are in `events`. A batch with refused events has none.
+   */
+  readonly packed: Uint8Array | null
   readonly rejections: readonly RecordedRejection[]
 }
 

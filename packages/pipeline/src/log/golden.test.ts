@@ -49,6 +49,7 @@ function batch(turn: number): BatchEntry {
     context:
       '{"browser":"Firefox","os":"Linux","device":null,"country":"CH","origin":null,"bot":false,"gpc":false}',
     events: Buffer.from(`[${event('click')}, ${event('mousemove')}]`),
+    packed: null,
     rejections: refused
       ? [
           {

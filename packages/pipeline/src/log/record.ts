@@ -1,7 +1,7 @@
 /**
  * One record: a batch as one line of JSON whose last member `k` checks the line and the one before.
  *
- * The events are copied once, as the bytes that came; nothing here looks at a single event. `k` is
+ * The events, as objects or as packed columns, are copied once, as the bytes that came; nothing here looks at a single event. `k` is
  * the CRC-32 of every byte of the line before `,"k":"`, seeded with the `k` of the line before, so
  * that a line that is whole but in the wrong place (an old block that came back) fails as a damaged
  * one does. The format is in docs/formats/log.md; segments of such lines are in segment.ts.
@@ -22,7 +22,8 @@ export const LINE_END_BYTES = 11
 const CHECK_BYTES = 17
 
 const KEY_K = Buffer.from(',"k":"', 'latin1')
-const NO_REJECTIONS = Buffer.from(',"p":null,"x":null', 'latin1')
+const NO_REJECTIONS = Buffer.from(',"x":null', 'latin1')
+const NULL = Buffer.from('null', 'latin1')
 const NEWLINE = 10
 
 /** A buffer that is filled from the start, grows as needed and is used again. */
@@ -52,26 +53,27 @@ export class Slab {
  * range.
  */
 export function appendRecord(slab: Slab, entry: BatchEntry, offset: number, seed: number): number {
-  const { indexes, rejections, eventCount, events } = entry
+  const { indexes, rejections, eventCount, packed } = entry
   if (eventCount + rejections.length > BATCH_EVENTS_MAX) {
     throw new RangeError(`${eventCount + rejections.length} events, at most ${BATCH_EVENTS_MAX}`)
+  }
+  if (packed !== null && rejections.length > 0) {
+    throw new RangeError('packed events with refused ones among them')
   }
   const head =
     `{"o":${offset},"t":${entry.tenantNo},"s":${entry.sourceNo},"r":${entry.receivedMs}` +
     `,"q":${entry.sentMs},"b":${JSON.stringify(entry.batchId)},"n":${eventCount}` +
     `,"f":${entry.flags},"i":${indexes === null ? 'null' : `[${indexes.join(',')}]`}` +
-    `,"d":${entry.defaults},"c":${entry.context},"e":`
-  const tail = `,"p":null,"x":${rejections.length === 0 ? 'null' : rejectionsText(entry)}`
+    `,"d":${entry.defaults},"c":${entry.context},"e":${packed === null ? '' : 'null,"p":'}`
+  const tail = `${packed === null ? ',"p":null' : ''},"x":${rejectionsText(entry)}`
+  const events = eventCount === 0 ? NULL : (packed ?? entry.events)
   // A UTF-16 unit is at most three bytes of UTF-8.
-  slab.reserve(3 * (head.length + tail.length) + events.length + 4 + CHECK_BYTES)
+  slab.reserve(3 * (head.length + tail.length) + events.length + CHECK_BYTES)
 
   const { buffer, length: start } = slab
   let at = start + buffer.write(head, start, 'utf8')
-  if (eventCount === 0) at += buffer.write('null', at, 'latin1')
-  else {
-    buffer.set(events, at)
-    at += events.length
-  }
+  buffer.set(events, at)
+  at += events.length
   at += buffer.write(tail, at, 'utf8')
   const body = buffer.subarray(start, at)
   if (body.includes(NEWLINE)) throw new RangeError('a record must not hold a raw newline')
@@ -84,6 +86,7 @@ export function appendRecord(slab: Slab, entry: BatchEntry, offset: number, seed
 }
 
 function rejectionsText(entry: BatchEntry): string {
+  if (entry.rejections.length === 0) return 'null'
   // Members are named one by one: their order is the format's.
   return JSON.stringify(
     entry.rejections.map(({ index, code, detail, pointer, raw }) => {
@@ -147,7 +150,8 @@ export function readOffset(bytes: Buffer, start: number): number | undefined {
 
 /**
  * Reads the head of a line whose check holds; the events are not parsed. Inside JSON strings every
- * quote is escaped, so the first `,"d":` and the last `,"p":null,"x":` are the members themselves.
+ * quote is escaped, so the first `,"d":` and the last `,"p":null,"x":` are the members themselves;
+ * a record with packed columns has no refused events.
  */
 export function readHead(bytes: Buffer, start: number, end: number): RecordHead {
   const headEnd = bytes.indexOf(',"d":', start, 'latin1')

@@ -120,7 +120,10 @@ export class SegmentWriter implements LogWriter {
     const { reserve } = this.#options
     if (reserve.isShort()) return Promise.reject(reserve.error())
     const waitingBytes = this.waitingBytes()
-    if (waitingBytes > 0 && waitingBytes + entry.events.length > this.#options.queueBytesMax) {
+    if (
+      waitingBytes > 0 &&
+      waitingBytes + (entry.packed ?? entry.events).length > this.#options.queueBytesMax
+    ) {
       return Promise.reject(new LogBusy(`${waitingBytes} bytes wait for the disk`))
     }
     try {

@@ -28,6 +28,7 @@ function append(tenantNo: number, eventCount: number, rejectedCount: number, rec
     defaults: '{}',
     context: '{}',
     events: Buffer.from(JSON.stringify(events)),
+    packed: null,
     rejections: Array.from({ length: rejectedCount }, (_, index) => ({
       index,
       code: 'empty' as const,

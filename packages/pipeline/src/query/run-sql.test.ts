@@ -135,6 +135,7 @@ const identify = (visitorId: string, userId: string, atMs: number): Partial<Batc
   eventCount: 1,
 })
 const rejected: Partial<BatchEntry> = {
+  packed: null,
   rejections: [{ index: 1, code: 'bad_timestamp', detail: 'no', pointer: '/timestamp', raw: '{}' }],
 }
 
