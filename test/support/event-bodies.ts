@@ -7,7 +7,7 @@ import { DATA_COLUMNS, Event, limits, parseTimestamp } from '@millrace/protocol'
 import fc from 'fast-check'
 import { Value } from 'typebox/value'
 
-interface Node {
+export interface Node {
   readonly text: string
   readonly members?: readonly (readonly [string, Node])[]
   readonly elements?: readonly Node[]
