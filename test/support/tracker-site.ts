@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { type Packed, unpackEvents } from '@millrace/protocol'
 
 export interface ReceivedEvent {
   readonly eventType: string
@@ -28,7 +29,7 @@ export interface ReceivedBatch {
 
 export interface TestSite {
   readonly origin: string
-  /** Every batch answered 202, once per batchId. */
+  /** Every batch answered 202, once per batchId; its events as objects in either form. */
   readonly batches: ReceivedBatch[]
   /** Every request as it came, whatever the answer. */
   readonly requests: { method: string; url: string; body: string; type: string; status: number }[]
@@ -73,6 +74,12 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString()
 }
 
+export function readBatch(body: string): ReceivedBatch {
+  const { packed, ...batch } = JSON.parse(body) as { packed?: Packed }
+  const events = packed === undefined ? {} : { events: unpackEvents(packed) }
+  return { ...batch, ...events } as ReceivedBatch
+}
+
 export async function startTestSite(scriptPath: string): Promise<TestSite> {
   const batches: ReceivedBatch[] = []
   const requests: TestSite['requests'] = []
@@ -94,7 +101,7 @@ export async function startTestSite(scriptPath: string): Promise<TestSite> {
     }
     response.writeHead(status, { ...cors, ...headers })
     if (status !== 202) return void response.end('{}')
-    const batch = JSON.parse(body) as ReceivedBatch
+    const batch = readBatch(body)
     const duplicate = batches.some((known) => known.batchId === batch.batchId)
     if (!duplicate) batches.push(batch)
     const answer = {

@@ -7,13 +7,16 @@
 
 /** One request. Under the 64 KiB keepalive budget with room for another small one beside it. */
 export const BATCH_BYTES_MAX = 48 * 1024
-/** The wire takes 500 events as objects; a margin costs nothing, as bytes end most batches first. */
-export const BATCH_EVENTS_MAX = 400
+/** The wire's own bounds of packed columns. */
+export const PACKED_EVENTS_MAX = 5_000
+export const PACKED_TYPES_MAX = 64
+export const PACKED_TARGETS_MAX = 1_024
+export const PACKED_SPAN_MAX_MS = 86_400_000
 /** What a browser lets a page have in flight with `keepalive` and `sendBeacon` together. */
 export const KEEPALIVE_BYTES_MAX = 65_536
-/** Events in memory: four minutes of a moving mouse at 25 a second. The oldest goes first. */
+/** Events in memory: four minutes of a moving mouse at 60 a second. The oldest goes first. */
 export const QUEUE_BYTES_MAX = 1_048_576
-/** One event as JSON: only `track` with much data of its own comes near. */
+/** One event's data as JSON: only `track` with much data of its own comes near. */
 export const EVENT_BYTES_MAX = 32 * 1024
 /** Requests at once while the page is hidden, when each event leaves without waiting. */
 export const HIDDEN_REQUESTS_MAX = 6

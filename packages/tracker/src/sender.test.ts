@@ -30,8 +30,18 @@ function setup({ outlivesPage = true } = {}) {
     await Promise.resolve()
     await Promise.resolve()
   }
+  let seq = 0
   const add = (count: number, bytes = 100) => {
-    for (let n = 0; n < count; n++) outbox.add('"pageId":"p",', `"${'x'.repeat(bytes - 2)}"`)
+    const data = `"${'x'.repeat(bytes - 2)}"`
+    for (let n = 0; n < count; n++) {
+      outbox.add('"pageId":"p",', {
+        eventType: 'a',
+        timestamp: 0,
+        target: undefined,
+        seq: seq++,
+        data,
+      })
+    }
   }
   return { sender, account, sent, beacons, add, answer, outbox }
 }

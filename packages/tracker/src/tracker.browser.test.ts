@@ -7,7 +7,7 @@ import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { Value } from 'typebox/value'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { hasChromium, launchChromium } from '../../../test/support/chromium.ts'
-import { startTestSite, type TestSite } from '../../../test/support/tracker-site.ts'
+import { readBatch, startTestSite, type TestSite } from '../../../test/support/tracker-site.ts'
 import { buildTracker } from '../build.mjs'
 
 const SCRIPT_BROTLI_BYTES_MAX = 6_144
@@ -245,9 +245,9 @@ describe.skipIf(!hasChromium)('in a browser', () => {
     await dispatchMoves(page, 5)
     await settled(page)
     const stats = await page.evaluate(() => (window as unknown as InPage).millrace('stats'))
-    const [refused, ...others] = site.requests.map((each) => JSON.parse(each.body))
-    expect(stats).toMatchObject({ rejected: refused.events.length, dropped: 0 })
-    expect(others.map((batch) => batch.batchId)).not.toContain(refused.batchId)
+    const [refused, ...others] = site.requests.map((each) => readBatch(each.body))
+    expect(stats).toMatchObject({ rejected: refused!.events.length, dropped: 0 })
+    expect(others.map((batch) => batch.batchId)).not.toContain(refused!.batchId)
     expect(receivedByType().pointermove).toBe(5)
   })
 

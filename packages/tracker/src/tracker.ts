@@ -19,6 +19,7 @@ import {
 import { guarded, type Stop, type Record as Write } from './listen.ts'
 import { watchNavigation } from './navigation.ts'
 import { createOutbox } from './outbox.ts'
+import { type Point, pointOf } from './pack.ts'
 import { watchPointer } from './pointer.ts'
 import { watchScroll } from './scroll.ts'
 import { createSender } from './sender.ts'
@@ -123,14 +124,15 @@ export function createTracker(options: Options): Tracker {
     byType[eventType] = (byType[eventType] ?? 0) + 1
     const target = event && targets.of(event)
     const seq = page.seq++
-    let json: string
+    let written: Point | string | undefined
     try {
-      json = JSON.stringify({ eventType, timestamp, target, data, seq })
+      written = pointOf(data) ?? JSON.stringify(data)
     } catch {
       account.dropped++ // A cycle or a BigInt in the caller's data.
       return
     }
-    account.dropped += outbox.add(headNow(nowMs), json)
+    const happened = { eventType, timestamp, target, seq, data: written }
+    account.dropped += outbox.add(headNow(nowMs), happened)
     if (sender.leaving || outbox.freshBytes >= BATCH_BYTES_MAX) sender.flush()
     else timer ??= setTimeout(flush, options.debug ? FLUSH_AFTER_DEBUG_MS : FLUSH_AFTER_MS)
   }
