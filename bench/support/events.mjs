@@ -88,3 +88,51 @@ export function makeBodies(count, size) {
     Buffer.from(JSON.stringify(Array.from({ length: size }, make))),
   )
 }
+
+/**
+ * `count` bodies as the tracker sends them: envelopes of packed columns, each `eventsPerBody` moves of one
+ * hand at 20 a second (200: the ten seconds between two flushes) over a few elements, with a click now and
+ * then. Batch ids are left out, so that each body may be sent again and again.
+ */
+export function makePackedBodies(count, eventsPerBody = 200, seed = 12345) {
+  const make = eventMaker(seed)
+  return Array.from({ length: count }, () => {
+    const { visitorId, sessionId, path } = make()
+    const targets = Array.from({ length: 8 }, () => make().target)
+    const t0 = Date.now() - 50 * eventsPerBody
+    const clicks = {}
+    const column = { t: [], type: [], target: [], x: [], y: [] }
+    let x = 700
+    let y = 400
+    for (let at = 0; at < eventsPerBody; at++) {
+      const { data } = make()
+      x = Math.max(0, Math.min(1_919, x + (((data.clientX ?? at) * 7) % 41) - 20))
+      y = Math.max(0, Math.min(1_079, y + (((data.clientY ?? at) * 5) % 41) - 20))
+      const isClick = at % 50 === 49
+      column.t.push(50 * at)
+      column.type.push(isClick ? 1 : 0)
+      column.target.push(Math.floor(at / 25) % targets.length)
+      column.x.push(x)
+      column.y.push(y)
+      const where = { clientX: x, clientY: y, pageX: x, pageY: y + 340 }
+      if (isClick) clicks[at] = { ...where, button: 0, pointerId: 1, pointerType: 'mouse' }
+    }
+    const { t, type, target } = column
+    const packed = {
+      v: 1,
+      t0,
+      types: ['pointermove', 'click'],
+      t,
+      seq: 0,
+      type,
+      targets,
+      target,
+      x: column.x,
+      y: column.y,
+      all: { offsetX: 0, offsetY: 340, pointerId: 1, pointerType: 'mouse' },
+      data: clicks,
+    }
+    const ids = { visitorId, sessionId, pageId: visitorId }
+    return Buffer.from(JSON.stringify({ sentAt: Date.now(), ...ids, path, packed }))
+  })
+}

@@ -50,6 +50,18 @@ test('an event arrives with its source, and the envelope’s defaults where it g
   expect(seen).toEqual([{ kind: 'event', body }])
 })
 
+test('packed events arrive one by one, no more than a watcher may see', () => {
+  const { seen } = watched()
+  const t = Array.from({ length: 5_000 }, (_, at) => at)
+  const packed = { v: 1, t0: 7, types: ['move'], t, x: t, seq: 3 }
+  const more = { packed: Buffer.from(JSON.stringify(packed)), eventCount: 5_000 }
+  feed.publish(sender(1), entry([], more))
+  expect(seen).toHaveLength(ARRIVALS_PER_SECOND_MAX)
+  const event = { eventType: 'move', timestamp: 8, seq: 4, data: { clientX: 1 } }
+  const defaults = { path: '/default', visitorId: 'v' }
+  expect(seen[1]?.body).toEqual({ receivedMs: 5, source: 'web', ...defaults, ...event })
+})
+
 test('a refused event arrives before its neighbours, with its reason and its text', () => {
   const { seen } = watched()
   const rejection = { index: 0, code: 'empty', detail: 'd', pointer: '/x', raw: '{}' } as const

@@ -110,6 +110,7 @@ describe('a fault of the shape refuses the batch, with its pointer', () => {
     ['/packed/all', withText('all', 'null')],
     ['/packed/all/offsetX', withText('all', '{"offsetX":null}')],
     ['/packed/all/pointerId', withText('all', '{"pointerId":1.5}')],
+    ['/packed/all/pointerId', withText('all', '{"pointerId":-0}')],
     ['/packed/all/pointerType', withText('all', `{"pointerType":"${'x'.repeat(65)}"}`)],
     ['/packed/all/a~1b', withText('all', '{"a/b":1}')],
     ['/packed/data', withText('data', '[]')],

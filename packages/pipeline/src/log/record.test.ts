@@ -24,6 +24,17 @@ test('a line is exactly the format of the page, byte for byte', () => {
   expect(slab.buffer.toString('utf8', 0, slab.length)).toBe(`${body},"k":"${k}"}\n`)
 })
 
+test('packed columns stand in the place of events, and their batch has none refused', () => {
+  const packed = Buffer.from('{"v":1,"types":["a\\",\\"x\\":[1]"]}')
+  const { bytes } = line({ packed, events: Buffer.from('[]'), eventCount: 5_000 })
+  expect(bytes.toString()).toContain(`,"e":null,"p":${packed},"x":null,"k":"`)
+  expect(readHead(bytes, 0, bytes.length)).toMatchObject({
+    batchId: 'b',
+    acceptedCount: 5_000,
+    rejectedCount: 0,
+  })
+})
+
 test('every single flipped bit of a line is found', () => {
   const { bytes, k } = line()
   expect(checkLine(bytes, 0, bytes.length, 7)).toBe(k)
@@ -62,6 +73,11 @@ test('the head is read without the events, and names inside strings do not misle
 describe('what cannot be read back is refused, and the slab stays as it was', () => {
   const cases = {
     'a raw newline in the events': { events: Buffer.from('[{}\n]') },
+    'a raw newline in packed columns': { packed: Buffer.from('{"v":1,\n"t0":0}') },
+    'packed columns beside refused events': {
+      packed: Buffer.from('{}'),
+      rejections: [{ index: 0, code: 'empty', detail: '', pointer: '', raw: '' } as const],
+    },
     'a raw newline in the context': { context: '{\n}' },
     'more bytes than a record holds': { events: Buffer.alloc(8 * 1_048_576, 32) },
     'more events than are counted': { eventCount: 65_536 },
