@@ -77,7 +77,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 export function readBatch(body: string): ReceivedBatch {
   const { packed, ...batch } = JSON.parse(body) as { packed?: Packed }
   const events = packed === undefined ? {} : { events: unpackEvents(packed) }
-  return { ...batch, ...events } as ReceivedBatch
+  return { ...batch, ...events } as unknown as ReceivedBatch
 }
 
 export async function startTestSite(scriptPath: string): Promise<TestSite> {

@@ -1,5 +1,5 @@
 /**
- * Events as packed columns, a sixth of the bytes of objects (docs/formats/wire.md, `packed`).
+ * Events as packed columns, a tenth of the bytes of objects (docs/formats/wire.md, `packed`).
  *
  * What a hand does with one pointer goes into columns of numbers; every other event's data goes along
  * as the JSON text it is. A few events are shorter as objects, and are then sent so.

@@ -10,6 +10,7 @@
 import { Agent, request as httpRequest } from 'node:http'
 import { limits } from '@millrace/protocol'
 import { MillraceError } from '../../kit/errors.ts'
+import { packView } from './pack-view.ts'
 import { type Seeded, seeded } from './seeded.ts'
 import { BAD_EVENT_COUNT, newVisitor, type Visitor } from './shop-model.ts'
 import { makeVisit, type PageView } from './visit.ts'
@@ -124,9 +125,13 @@ function* bodies(
 ): Iterable<string> {
   const pageId = `p-${seed}-${visit}-${viewIndex}`
   const common = `"historical":true,"visitorId":"${visitorId}","sessionId":"s-${seed}-${visit}","pageId":"${pageId}","path":"${view.url}"`
-  const events = broken === undefined ? view.events : [...view.events, broken]
+  const { events } = view
   for (let start = 0; start < events.length; start += EVENTS_PER_BATCH) {
-    yield `{"batchId":"sim-${seed}-${visit}-${viewIndex}-${start}",${common},"events":[${events.slice(start, start + EVENTS_PER_BATCH).join(',')}]}`
+    const part = events.slice(start, start + EVENTS_PER_BATCH)
+    yield `{"batchId":"sim-${seed}-${visit}-${viewIndex}-${start}",${common},"packed":${packView(part)}}`
+  }
+  if (broken !== undefined) {
+    yield `{"batchId":"sim-${seed}-${visit}-${viewIndex}-${events.length}",${common},"events":[${broken}]}`
   }
 }
 

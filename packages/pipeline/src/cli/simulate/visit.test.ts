@@ -1,5 +1,7 @@
+import { type Packed, unpackEvents } from '@millrace/protocol'
 import { describe, expect, test } from 'vitest'
 import { decodeBatch } from '../../collector/decode.ts'
+import { packView } from './pack-view.ts'
 import { seeded } from './seeded.ts'
 import { FUNNEL, goOnProbability, newVisitor, STRONG_CAMPAIGN } from './shop-model.ts'
 import { makeVisit, type PageView } from './visit.ts'
@@ -74,13 +76,20 @@ describe('a visit', () => {
     for (const view of SAMPLE.flat()) {
       for (let start = 0; start < view.events.length; start += 400) {
         const events = view.events.slice(start, start + 400)
-        const text = `{"historical":true,"path":"${view.url}","events":[${events.join(',')}]}`
+        const text = `{"historical":true,"path":"${view.url}","packed":${packView(events)}}`
         const decoded = decodeBatch(Buffer.from(text))
         expect(decoded).toMatchObject({
           ok: true,
           batch: { eventCount: events.length, rejections: [] },
         })
       }
+    }
+  })
+
+  test('is packed without a change', () => {
+    for (const view of SAMPLE.flat()) {
+      const packed = JSON.parse(packView(view.events)) as Packed
+      expect(unpackEvents(packed)).toEqual(view.events.map((text) => JSON.parse(text)))
     }
   })
 
