@@ -1,15 +1,14 @@
-import { limits, type Packed, type Problem, unpackEvents } from '@millrace/protocol'
+import { readFileSync } from 'node:fs'
+import { Envelope, limits, type Packed, type Problem, unpackEvents } from '@millrace/protocol'
 import fc from 'fast-check'
+import { Value } from 'typebox/value'
 import { describe, expect, test } from 'vitest'
 import { judgePacked, packedText } from '../../../../test/support/packed-bodies.ts'
 import { RECORD_FLAGS } from '../log/event-log.ts'
 import { type DecodedBatch, decodeBatch } from './decode.ts'
 
-const PAGE_EXAMPLE =
-  '{"v":1,"t0":1574000000000,"types":["pointermove","click"],"targets":["#buy","main > a"],' +
-  '"t":[0,50,100],"type":[0,0,1],"target":[-1,0,0],"seq":12,"x":[10,12.5,12],"y":[7,9,9],' +
-  '"all":{"offsetX":0,"offsetY":340,"pointerId":1,"pointerType":"mouse"},' +
-  '"data":{"2":{"clientX":12,"clientY":9,"button":0,"pointerId":1,"pointerType":"mouse"}}}'
+const PAGE = readFileSync(new URL('../../../../docs/formats/wire.md', import.meta.url), 'utf8')
+const PAGE_EXAMPLE = /```json\n(\{"v":1,.*?)```/s.exec(PAGE)![1]!.replace(/\n */g, '')
 
 const bodyOf = (packed: string, members = '"path":"/"') => `{${members},"packed":${packed}}`
 
@@ -263,5 +262,22 @@ describe('columns are taken exactly as their events would be as objects', () => 
         isAlike(PAGE_EXAMPLE.slice(0, at) + character + PAGE_EXAMPLE.slice(at + 1))
       }
     }
+  })
+
+  test('and whatever bytes of a whole body are changed, none is taken that the schema refuses', () => {
+    const whole = Buffer.from(bodyOf(PAGE_EXAMPLE, '"batchId":"b","path":"/","pageId":"p"'))
+    const change = fc.tuple(fc.nat(whole.length - 1), fc.oneof(fc.nat(255), fc.constant(0x31)))
+    let kept = 0
+    const property = fc.property(fc.array(change, { maxLength: 3 }), (changes) => {
+      const body = Buffer.from(whole)
+      for (const [place, byte] of changes) body[place] = byte
+      const text = body.toString()
+      const decoded = decodeBatch(body)
+      if (!decoded.ok || decoded.batch.packed === null) return
+      kept++
+      expect([...Value.Errors(Envelope, JSON.parse(text))], text).toEqual([])
+    })
+    fc.assert(property, { numRuns: 4_000 })
+    expect(kept).toBeGreaterThan(100)
   })
 })
