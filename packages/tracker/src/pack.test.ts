@@ -80,6 +80,31 @@ describe('a point', () => {
   })
 })
 
+test('fractions of a pixel that do not add up as they are written are points all the same', () => {
+  let points = 0
+  for (let n = 0; n < 1_000; n++) {
+    const clientY = Math.round(n * 7.13 * 100) / 100
+    const pageY = Math.round((clientY + 1_717.6) * 100) / 100
+    const point = pointOf({ ...move, clientY, pageY })
+    if (point === undefined) continue
+    expect(point.y + point.offsetY).toBe(pageY)
+    points++
+  }
+  expect(points).toBeGreaterThan(990)
+})
+
+test('an event without data takes none from the columns', () => {
+  const events = Array.from({ length: 5 }, (_, seq) =>
+    at(seq, { data: seq === 2 ? undefined : pointOf(move) }),
+  )
+  expect(eventsOf(contentOf(events))[2]).toEqual({
+    eventType: 'a',
+    timestamp: 1_000,
+    seq: 2,
+    data: {},
+  })
+})
+
 describe('a run of events ends', () => {
   const many = (count: number, more: (seq: number) => Partial<Happened>) =>
     Array.from({ length: count }, (_, seq) => at(seq, more(seq)))
