@@ -21,6 +21,7 @@ import type { LakeTable, TableSnapshot } from '../lake/lake-table.ts'
 import { dataKey } from '../lake/layout.ts'
 import type { ObjectStore } from '../lake/object-store.ts'
 import type { Progress } from '../lake/progress.ts'
+import { formsIn } from '../lake/record-forms.ts'
 import { EVENTS } from '../lake/tables.ts'
 import { readPlanned } from '../log/read-plan.ts'
 import type { DeliveryJob, DeliveryResult } from './delivery-job.ts'
@@ -47,8 +48,6 @@ type Files = Readonly<Record<TableName, readonly DataFile[]>>
 /** `events` last: see above. */
 const COMMIT_ORDER: readonly TableName[] = ['rejections', 'identities', 'events']
 const EVENT_ID = EVENTS.columns.find((column) => column.name === 'event_id')!.id
-/** How the tail of a record with rejections begins; inside JSON strings every quote is escaped. */
-const SOME_REJECTION = ',"p":null,"x":[{'
 
 export async function deliverTenant(
   parts: DeliveryParts,
@@ -109,9 +108,7 @@ async function writeRows(parts: DeliveryParts, job: DeliveryJob, before: Snapsho
       identities: offsetIn(before.identities, plan.logId),
       rejections: offsetIn(before.rejections, plan.logId),
     },
-    hasRejections: Buffer.from(lines.buffer, lines.byteOffset, lines.length).includes(
-      SOME_REJECTION,
-    ),
+    forms: formsIn(lines),
     earlierEvents: (firstDay, lastDay) =>
       earlierEvents(parts.store, before.events, firstDay, lastDay),
   })

@@ -2,6 +2,7 @@
  * Port: turns a file of record lines into the lake's data files. The engine behind it is an adapter's
  * business; what rows there are is said by lake/rows-from-log.ts alone.
  */
+import type { RecordForms } from '../lake/record-forms.ts'
 import type { TableDefinition } from '../lake/tables.ts'
 
 export type TableName = TableDefinition['name']
@@ -15,8 +16,8 @@ export interface RowsRequest {
   readonly sources: readonly { readonly sourceNo: number; readonly name: string }[]
   /** Records below it give no rows: the table has them. `events` starts at the first line. */
   readonly fromOffset: { readonly identities: number; readonly rejections: number }
-  /** False: no record holds a rejection, and none is looked for. */
-  readonly hasRejections: boolean
+  /** What the lines hold: what they do not is not looked for. */
+  readonly forms: RecordForms
   /** Local paths of the lake's files of `events` of these days (inclusive) that hold event ids. */
   earlierEvents(firstDay: number, lastDay: number): Promise<readonly string[]>
 }

@@ -83,6 +83,37 @@ export function dataFileOf(
   }
 }
 
+/** What a row of RETURN_STATS says of a file that may span days, without reading the file again. */
+export interface FileFacts {
+  /** Days since 1970-01-01, UTC, inclusive. */
+  readonly firstDay: number
+  readonly lastDay: number
+  /** Rows that have a value; undefined where the engine does not say. */
+  valueCount(column: string): number | undefined
+}
+
+/** Throws when the partition column has no bounds. */
+export function factsOf(
+  definition: TableDefinition,
+  row: Readonly<Record<string, unknown>>,
+): FileFacts {
+  const columns = columnTexts(row.column_statistics)
+  const times = columns.get(definition.partitionColumn)
+  const first = microsecondsOf(times?.get('min') ?? '')
+  const last = microsecondsOf(times?.get('max') ?? '')
+  if (first === undefined || last === undefined) {
+    throw new Error(`${definition.name} has no bounds of ${definition.partitionColumn}`)
+  }
+  return {
+    firstDay: dayOfMicroseconds(first),
+    lastDay: dayOfMicroseconds(last),
+    valueCount(column) {
+      const nullCount = count(columns.get(column) ?? new Map(), 'null_count')
+      return nullCount === undefined ? undefined : Number(row.count) - nullCount
+    },
+  }
+}
+
 /** For COPY's option FIELD_IDS: `{"batch_id": 1, …}`. */
 export function fieldIds(definition: TableDefinition): string {
   return `{${definition.columns.map((column) => `"${column.name}": ${column.id}`).join(', ')}}`

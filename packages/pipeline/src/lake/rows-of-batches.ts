@@ -10,6 +10,7 @@ import { limits, PURPOSES } from '@millrace/protocol'
 import { RECORD_FLAGS } from '../log/event-log.ts'
 import { RECORD_BYTES_MAX } from '../log/record.ts'
 import { sqlType } from './data-file.ts'
+import type { RecordForms } from './record-forms.ts'
 import { named, type Step, structOf, text, whole } from './sql-text.ts'
 import type { TableDefinition } from './tables.ts'
 
@@ -23,7 +24,7 @@ export interface LogLines {
   /** Records below it are skipped. */
   readonly fromOffset?: number
   /** Forms that may occur; one that may not costs nothing. Absent: both are looked for. */
-  readonly forms?: { readonly objects: boolean; readonly packed: boolean }
+  readonly forms?: Pick<RecordForms, 'objects' | 'packed'>
 }
 
 /** DuckDB refuses longer lines; twice the log's limit, for its buffers also hold a line's neighbours. */

@@ -5,7 +5,9 @@
  * log's tail, and from which offset the tail counts for which table. It never sees a folder, a log
  * segment or a credential, so what it was not handed it cannot read.
  */
+
 import type { Problem } from '@millrace/protocol'
+import type { RecordForms } from '../lake/record-forms.ts'
 import type { TableDefinition } from '../lake/tables.ts'
 
 export type TableName = TableDefinition['name']
@@ -24,6 +26,8 @@ export interface TableInput {
 /** Record lines of the tenant (docs/formats/log.md) in files that do not change while the query runs. */
 export interface TailInput {
   readonly files: readonly string[]
+  /** What they hold: a form that is not there is not looked for. */
+  readonly forms: RecordForms
   readonly logId: string
   readonly sources: readonly { readonly sourceNo: number; readonly name: string }[]
 }

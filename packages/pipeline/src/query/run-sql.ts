@@ -170,7 +170,7 @@ function jobOf(
   const { tenantNo } = request.tenant
   const sources = parts.tenants.sources(tenantNo).map(({ sourceNo, name }) => ({ sourceNo, name }))
   const { sql, parameters, format, maxRows, timeoutMs } = request
-  const lines = { files: tail.files, logId: parts.log.logId, sources }
+  const lines = { files: tail.files, forms: tail.forms, logId: parts.log.logId, sources }
   return {
     ...{ tenantNo, sql, parameters, format, maxRows, timeoutMs, tables },
     tail: tail.files.length === 0 ? undefined : lines,

@@ -14,6 +14,7 @@
  * range, each once, as whole verified lines, and nothing else.
  */
 import type { FileSystem, OpenFile } from '../kit/files.ts'
+import { formsIn, NO_FORMS, type RecordForms } from '../lake/record-forms.ts'
 import type { LogReader } from '../log/event-log.ts'
 
 export interface TailLimits {
@@ -47,6 +48,8 @@ export class TailTooLong extends Error {
 export interface Tail {
   /** Unchanged until `release`. Empty when nothing of the tenant waits. */
   readonly files: readonly string[]
+  /** What the files hold. */
+  readonly forms: RecordForms
   readonly recordCount: number
   readonly bytes: number
   /** Must be called when the query is over. Idempotent. */
@@ -64,6 +67,7 @@ interface State {
   readonly fromOffset: number
   nextOffset: number
   bytes: number
+  forms: RecordForms
   readonly files: TailFile[]
   /** No longer handed out; each file goes with its last reader. */
   retired: boolean
@@ -135,7 +139,8 @@ export class Tails {
       this.#released(state)
     }
     const { recordCount, bytes } = waiting
-    return { files: files.map((file) => file.path), recordCount, bytes, release }
+    const paths = files.map((file) => file.path)
+    return { files: paths, forms: state.forms, recordCount, bytes, release }
   }
 
   /** A tail up to `endOffset`. One whose files were deleted under us is begun again, once. */
@@ -177,6 +182,7 @@ export class Tails {
       fromOffset,
       nextOffset: fromOffset,
       bytes: 0,
+      forms: NO_FORMS,
       files: [],
       retired: false,
       idle: undefined,
@@ -196,6 +202,7 @@ export class Tails {
         await file.write(range.lines, last.bytes)
         last.bytes += range.lines.byteLength
         state.bytes += range.lines.byteLength
+        state.forms = formsIn(range.lines, state.forms)
         state.nextOffset = range.nextOffset
       }
     } finally {
@@ -275,4 +282,7 @@ export class Tails {
   }
 }
 
-const NOTHING: Tail = { files: [], recordCount: 0, bytes: 0, release: () => {} }
+const NOTHING: Tail = {
+  ...{ files: [], forms: NO_FORMS, recordCount: 0, bytes: 0 },
+  release: () => {},
+}

@@ -92,10 +92,10 @@ function rowsOf(table: TableDefinition, input: TableInput, tail: TailInput | und
     parts.push(`SELECT ${names} FROM read_parquet(${files}, hive_partitioning = false)`)
   }
   if (tail !== undefined && tail.files.length > 0) {
-    const { logId, sources } = tail
+    const { logId, sources, forms } = tail
     const { fromOffset } = input
     const lines = list(tail.files)
-    const rows = rowsFromLog({ table: table.name, lines, sources, logId, fromOffset })
+    const rows = rowsFromLog({ table: table.name, lines, sources, logId, fromOffset, forms })
     parts.push(`SELECT ${names} FROM (${rows})`)
   }
   return parts.length === 0 ? emptyRows(table) : parts.join('\nUNION ALL\n')
