@@ -1,29 +1,51 @@
-// What it costs to take events from the log into the lake: CPU seconds per million events, user and
-// system, and bytes per event, against two yardsticks on the same events in the same run.
+// What it costs to take events from the log into the lake: CPU seconds per million events (µs per
+// event), user and system, and bytes per event, against yardsticks on the same events in the same run.
 //
-//   node bench/delivery.mjs [events=200000] [rounds=3]
+//   node bench/delivery.mjs [events=200000] [rounds=3] [--form objects|packed]
 //
 //   delivery     the product's whole job: read the range and verify each record's check, spool it, rows
 //                with all 47 columns, Parquet/zstd, files into the lake durably, three tables considered
-//   duckdb       DuckDB alone: read_json of the bare events, one per line, typed, 13 columns → Parquet/zstd
-//   json-parse   JSON.parse of each of those lines in V8, nothing else
+//   copy         DuckDB's own COPY of the same 47 columns from the same lines by the plainest SQL there
+//                is: typed read_json, unnest, casts. Nothing is judged: no URL is split, no clock
+//                corrected, no consent worked out, no event id looked for, no data without a column
+//                kept, no check verified, nothing durable
+//   rewrite      DuckDB's COPY of those 47 columns from the Parquet that `copy` made: what is left when
+//                nothing is parsed at all, which no way into the lake can go below
+//   json-parse   JSON.parse of each line in V8, nothing else
 //
-// Each variant runs in a process of its own, in turn. Events are made up from a fixed seed: 84 % pointer
-// moves, 25 a batch, about 400 B each, as the original architecture's tracker would send them. Their
-// coordinates walk at random and their ids repeat within a visit, but real sites have more paths and
+// Each variant runs in a process of its own, in turn. Events are made up from a fixed seed, each of them
+// different. Objects: 84 % pointer moves, 25 a batch, about 400 B each, as the original architecture's
+// tracker would send them. Packed: 96 % pointer moves, 200 a batch, clicks and scrolls with an entry in
+// `data`. Coordinates walk at random and ids repeat within a visit, but real sites have more paths and
 // longer ones: take the bytes for an order of magnitude.
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const BATCH_EVENTS = 25
+const FORMS = {
+  objects: { batchEvents: 25, moveShare: 0.84 },
+  packed: { batchEvents: 200, moveShare: 0.96 },
+}
+const VARIANTS = {
+  delivery: startDelivery,
+  copy: startCopy,
+  rewrite: startRewrite,
+  'json-parse': startJsonParse,
+}
 const START_MS = Date.UTC(2026, 0, 5, 8)
 
-if (process.argv[2] === 'variant') await runVariant(process.argv[3], process.argv[4])
-else await main(Number(process.argv[2] ?? 200_000), Number(process.argv[3] ?? 3))
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { form: { type: 'string', default: 'objects' }, variant: { type: 'string' } },
+})
+const form = FORMS[values.form]
+if (form === undefined) throw new Error(`--form is one of ${Object.keys(FORMS).join(', ')}`)
+if (values.variant !== undefined) await runVariant(values.variant, positionals[0])
+else await main(Number(positionals[0] ?? 200_000), Number(positionals[1] ?? 3))
 
 async function main(eventCount, roundCount) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-bench-'))
@@ -36,15 +58,16 @@ async function main(eventCount, roundCount) {
       `${os.cpus().length} × ${cpu?.model.trim()}, ${Math.round(os.totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`,
     )
     console.log(
-      `${eventCount} events, ${roundCount} rounds in turn, load ${os
+      `${eventCount} events as ${values.form}, ${roundCount} rounds in turn, load ${os
         .loadavg()
         .map((load) => load.toFixed(1))
         .join(' ')}`,
     )
     const results = new Map()
     for (let round = 0; round < roundCount; round++) {
-      for (const variant of ['delivery', 'duckdb', 'json-parse']) {
-        const args = [fileURLToPath(import.meta.url), 'variant', variant, folder]
+      for (const variant of Object.keys(VARIANTS)) {
+        const options = ['--form', values.form, '--variant', variant, folder]
+        const args = [fileURLToPath(import.meta.url), ...options]
         const result = JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' }))
         results.set(variant, [...(results.get(variant) ?? []), result])
       }
@@ -56,10 +79,11 @@ async function main(eventCount, roundCount) {
 }
 
 function print(results, eventCount) {
-  const floor = median(results.get('duckdb').map((result) => result.cpuSeconds))
+  const cpuOf = (variant) => median(results.get(variant).map((result) => result.cpuSeconds))
   console.log(
-    '\nvariant      CPU s per million events (min / median / max)   × duckdb   MiB   lake B/event',
+    '\nvariant      CPU s per million events (min / median / max)   × copy   × rewrite   MiB   lake B/event',
   )
+  const ratio = (cpu, variant) => (median(cpu) / cpuOf(variant)).toFixed(2)
   for (const [variant, runs] of results) {
     const cpu = runs.map((run) => run.cpuSeconds).sort((a, b) => a - b)
     const perMillion = [cpu[0], median(cpu), cpu.at(-1)].map((seconds) =>
@@ -68,9 +92,15 @@ function print(results, eventCount) {
     const bytes = runs[0].bytes === undefined ? '' : (runs[0].bytes / eventCount).toFixed(2)
     const memory = Math.max(...runs.map((run) => run.peakMiB))
     console.log(
-      `${variant.padEnd(12)} ${perMillion.join(' / ').padEnd(47)} ${(median(cpu) / floor).toFixed(2).padStart(8)} ${String(memory).padStart(6)}   ${bytes}`,
+      `${variant.padEnd(12)} ${perMillion.join(' / ').padEnd(47)} ${ratio(cpu, 'copy').padStart(6)} ${ratio(cpu, 'rewrite').padStart(11)} ${String(memory).padStart(5)}   ${bytes}`,
     )
   }
+  console.log(
+    `load         ${os
+      .loadavg()
+      .map((load) => load.toFixed(1))
+      .join(' ')} at the end`,
+  )
   console.log(
     `log          ${(results.get('delivery')[0].logBytes / eventCount).toFixed(0)} B/event in the log`,
   )
@@ -96,7 +126,7 @@ async function bundle(folder) {
         export { FolderObjectStore } from ${from('lake/folder-object-store.ts')}
         export { openLakeTable } from ${from('lake/lake-table.ts')}
         export { ObjectStoreCatalog } from ${from('lake/object-store-catalog.ts')}
-        export { TABLES } from ${from('lake/tables.ts')}
+        export { EVENTS, TABLES } from ${from('lake/tables.ts')}
         export { openDiskLog } from ${from('log/disk-log.ts')}`,
       resolveDir: root,
       loader: 'ts',
@@ -114,7 +144,7 @@ async function bundle(folder) {
   })
 }
 
-/** The same events as batches in a log and as bare lines in a file. */
+/** The same events in a log and, its lines alone, in a file. */
 async function fill(folder, eventCount) {
   const { openDiskLog, systemClock, systemRandom, nodeFiles } = await import(
     pathToFileURL(path.join(folder, 'product.mjs')).href
@@ -125,7 +155,6 @@ async function fill(folder, eventCount) {
     clock: systemClock,
     random: systemRandom,
   })
-  const lines = fs.openSync(path.join(folder, 'events.ndjson'), 'w')
   const context = JSON.stringify({
     browser: 'Chrome 140',
     os: 'Windows',
@@ -139,33 +168,63 @@ async function fill(folder, eventCount) {
   let batchNumber = 0
   const waiting = []
   const append = async () => {
-    const text = batch.map((event) => JSON.stringify(event))
     waiting.push(
       log.append({
         ...{ tenantNo: 1, sourceNo: 1, receivedMs: batch.at(-1).timestampMs, sentMs: null },
         ...{ batchId: hexOf(batchNumber++, 32), eventCount: batch.length, flags: 0, indexes: null },
-        ...{ defaults: '{}', context, events: Buffer.from(`[${text.join(',')}]`), rejections: [] },
+        ...{ context, rejections: [], ...bodyOf(batch) },
       }),
     )
-    fs.writeSync(lines, `${text.join('\n')}\n`)
     batch = []
     if (waiting.length >= 200) await Promise.all(waiting.splice(0))
   }
   for (const event of events(eventCount)) {
     batch.push(event)
-    if (batch.length === BATCH_EVENTS) await append()
+    if (batch.length === form.batchEvents) await append()
   }
   if (batch.length > 0) await append()
   await Promise.all(waiting)
   await log.close()
+  const lines = fs.openSync(path.join(folder, 'lines.ndjson'), 'w')
+  for (const name of fs.readdirSync(path.join(folder, 'log')).sort()) {
+    if (!name.endsWith('.ndjson')) continue
+    const segment = fs.readFileSync(path.join(folder, 'log', name))
+    fs.writeSync(lines, segment, segment.indexOf(10) + 1)
+  }
   fs.closeSync(lines)
 }
 
+/** What the log's record says of a batch's events, in the form that is measured. */
+function bodyOf(batch) {
+  if (values.form === 'objects') {
+    return { defaults: '{}', events: Buffer.from(JSON.stringify(batch)), packed: null }
+  }
+  const { browser, path, visitorId, sessionId, seq, timestampMs: t0 } = batch[0]
+  const types = [...new Set(batch.map((event) => event.eventType))]
+  const targets = [...new Set(batch.map((event) => event.target))]
+  const others = batch
+    .map((event, place) => [place, event])
+    .filter(([, { eventType }]) => eventType !== 'pointermove')
+  const packed = {
+    ...{ v: 1, t0, types, targets },
+    t: batch.map((event) => Math.max(0, event.timestampMs - t0)),
+    type: batch.map((event) => types.indexOf(event.eventType)),
+    target: batch.map((event) => targets.indexOf(event.target)),
+    seq,
+    x: batch.map((event) => event.data.clientX),
+    y: batch.map((event) => event.data.clientY),
+    all: { offsetX: 0, offsetY: 340, pointerId: 1, pointerType: 'mouse' },
+    data: Object.fromEntries(others.map(([place, { data }]) => [place, data])),
+  }
+  return {
+    defaults: JSON.stringify({ browser, path, visitorId, sessionId }),
+    events: Buffer.alloc(0),
+    packed: Buffer.from(JSON.stringify(packed)),
+  }
+}
+
 async function runVariant(variant, folder) {
-  const started = { delivery: startDelivery, duckdb: startDuckdb, 'json-parse': startJsonParse }[
-    variant
-  ]
-  const run = await started(folder)
+  const run = await VARIANTS[variant](folder)
   const before = process.cpuUsage()
   const more = await run()
   const used = process.cpuUsage(before)
@@ -221,32 +280,105 @@ async function startDelivery(folder) {
   }
 }
 
-async function startDuckdb(folder) {
+async function startCopy(folder) {
+  const { EVENTS } = await import(pathToFileURL(path.join(folder, 'product.mjs')).href)
+  const rows = plainRows(path.join(folder, 'lines.ndjson'), EVENTS)
+  return () => copyAlone(rows, path.join(folder, 'plain.parquet'))
+}
+
+async function startRewrite(folder) {
+  const rows = `FROM read_parquet('${path.join(folder, 'plain.parquet')}')`
+  return () => copyAlone(rows, path.join(folder, 'rewritten.parquet'))
+}
+
+async function copyAlone(rows, output) {
   const { DuckDBInstance } = await import(
     pathToFileURL(path.join(root, 'node_modules/@duckdb/node-api/lib/index.js')).href
   )
-  const output = path.join(folder, 'plain.parquet')
-  return async () => {
-    const connection = await (
-      await DuckDBInstance.create(':memory:', { threads: '1', memory_limit: '1GB' })
-    ).connect()
-    await connection.run(`COPY (SELECT "eventType", browser, "timestamp", path, target, "visitorId", "sessionId", seq,
-        data."clientX" AS client_x, data."clientY" AS client_y, data."viewportW" AS viewport_w, data."viewportH" AS viewport_h, data.button AS button
-      FROM read_json('${path.join(folder, 'events.ndjson')}', format = 'newline_delimited', columns = {"eventType": 'VARCHAR', browser: 'VARCHAR',
-        "timestamp": 'TIMESTAMPTZ', path: 'VARCHAR', target: 'VARCHAR', "visitorId": 'VARCHAR', "sessionId": 'VARCHAR', seq: 'INTEGER',
-        data: 'STRUCT("clientX" DOUBLE, "clientY" DOUBLE, "viewportW" INTEGER, "viewportH" INTEGER, button INTEGER)'}))
-      TO '${output}' (FORMAT parquet, COMPRESSION zstd)`)
-    return { bytes: fs.statSync(output).size }
+  const settings = { threads: '1', memory_limit: '1GB' }
+  const connection = await (await DuckDBInstance.create(':memory:', settings)).connect()
+  await connection.run(`COPY (${rows}) TO '${output}' (FORMAT parquet, COMPRESSION zstd)`)
+  return { bytes: fs.statSync(output).size }
+}
+
+const DATA = `STRUCT("pointerId" INTEGER, "pointerType" VARCHAR, button INTEGER, "clientX" DOUBLE, "clientY" DOUBLE,
+  "pageX" DOUBLE, "pageY" DOUBLE, "scrollX" DOUBLE, "scrollY" DOUBLE, "viewportW" INTEGER, "viewportH" INTEGER,
+  "pageW" INTEGER, "pageH" INTEGER, referrer VARCHAR, timezone VARCHAR, "groupId" VARCHAR)`
+const SHARED =
+  '"visitorId" VARCHAR, "userId" VARCHAR, "sessionId" VARCHAR, "pageId" VARCHAR, browser VARCHAR, path VARCHAR'
+const PLAIN = {
+  objects: {
+    member: `e STRUCT("eventType" VARCHAR, "timestamp" TIMESTAMPTZ, target VARCHAR, data ${DATA}, "eventId" VARCHAR, seq INTEGER, ${SHARED})[]`,
+    unnested: 'unnest(e) AS e, unnest(range(len(e))) AS event_index',
+    columns: {
+      ...{ event_id: 'e."eventId"', event_type: 'e."eventType"', event_time: 'e."timestamp"' },
+      ...{ client_time: 'e."timestamp"', seq: 'e.seq', target: 'e.target', path: 'e.path' },
+      ...{ visitor_id: 'e."visitorId"', user_id: 'e."userId"', page_id: 'e."pageId"' },
+      ...{ client_session_id: 'e."sessionId"', browser: 'e.browser' },
+      ...Object.fromEntries(
+        DATA.match(/\w+(?="? (?:INTEGER|VARCHAR|DOUBLE))/g).map((key) => [
+          key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+          `e.data."${key}"`,
+        ]),
+      ),
+    },
+  },
+  packed: {
+    member: `p STRUCT(t0 BIGINT, types VARCHAR[], targets VARCHAR[], t INTEGER[], "type" INTEGER[], target INTEGER[], seq INTEGER,
+      x DOUBLE[], y DOUBLE[], "all" STRUCT("offsetX" DOUBLE, "offsetY" DOUBLE, "pointerId" INTEGER, "pointerType" VARCHAR))`,
+    unnested: `p.t0 AS t0, p.types AS types, p.targets AS targets, p.seq AS seq, p."all" AS al, unnest(p.t) AS t,
+      unnest(p."type") AS type, unnest(p.target) AS target, unnest(p.x) AS x, unnest(p.y) AS y,
+      unnest(range(len(p.t))) AS event_index`,
+    columns: {
+      ...{ event_type: 'types[type + 1]', event_time: 'make_timestamptz((t0 + t) * 1000)' },
+      ...{ client_time: 'make_timestamptz((t0 + t) * 1000)', seq: 'seq + event_index' },
+      ...{ target: 'targets[target + 1]', path: 'd.path', visitor_id: 'd."visitorId"' },
+      ...{ user_id: 'd."userId"', page_id: 'd."pageId"', client_session_id: 'd."sessionId"' },
+      ...{ browser: 'd.browser', client_x: 'x', client_y: 'y', page_x: 'x + al."offsetX"' },
+      ...{ page_y: 'y + al."offsetY"', pointer_id: 'al."pointerId"' },
+      pointer_type: 'al."pointerType"',
+    },
+  },
+}
+
+/** Every column of the table in its type, by the plainest SQL; what would need thought is null. */
+function plainRows(lines, { columns }) {
+  const { member, unnested, columns: own } = PLAIN[values.form]
+  const [name] = member.split(' ', 1)
+  const types = {
+    ...{ string: 'VARCHAR', int: 'INTEGER', long: 'BIGINT' },
+    ...{ double: 'DOUBLE', boolean: 'BOOLEAN', timestamptz: 'TIMESTAMPTZ' },
   }
+  const expressions = {
+    ...{ batch_id: 'b', event_index: 'event_index', received_at: 'make_timestamptz(r * 1000)' },
+    ...{
+      clock_suspect: 'false',
+      source: "'web'",
+      host: 'c.origin',
+      os: 'c.os',
+      device: 'c.device',
+    },
+    ...{ country: 'c.country', bot: 'c.bot', log_offset: 'o' },
+    ...own,
+  }
+  const selected = columns.map(
+    (column) =>
+      `CAST(${expressions[column.name] ?? 'NULL'} AS ${types[column.type]}) AS "${column.name}"`,
+  )
+  return `SELECT ${selected.join(', ')} FROM (SELECT o, b, r, c, d, ${unnested}
+    FROM read_json('${lines}', format = 'newline_delimited', auto_detect = false, maximum_object_size = 16777216,
+      columns = {o: 'BIGINT', r: 'BIGINT', b: 'VARCHAR', d: 'STRUCT(${SHARED})',
+        c: 'STRUCT(browser VARCHAR, os VARCHAR, device VARCHAR, country VARCHAR, origin VARCHAR, bot BOOLEAN)',
+        ${name}: '${member.slice(name.length + 1)}'}))`
 }
 
 async function startJsonParse(folder) {
   return async () => {
-    const bytes = fs.readFileSync(path.join(folder, 'events.ndjson'))
+    const bytes = fs.readFileSync(path.join(folder, 'lines.ndjson'))
     let count = 0
     let start = 0
     for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
-      if (JSON.parse(bytes.toString('utf8', start, end)).eventType) count++
+      count += JSON.parse(bytes.toString('utf8', start, end)).n
       start = end + 1
     }
     return { count }
@@ -296,10 +428,17 @@ function* events(count) {
   while (made < count) {
     const place = below(visits.length)
     const visit = visits[place]
-    for (let burst = BATCH_EVENTS; burst > 0 && made < count; burst--, made++) {
+    for (let burst = form.batchEvents; burst > 0 && made < count; burst--, made++) {
       const dice = random()
-      const eventType =
-        dice < 0.84 ? 'pointermove' : dice < 0.95 ? 'scroll' : dice < 0.98 ? 'click' : 'page'
+      const isMove = dice < form.moveShare
+      const other = (dice - form.moveShare) / (1 - form.moveShare)
+      const eventType = isMove
+        ? 'pointermove'
+        : other < 0.7
+          ? 'scroll'
+          : other < 0.88
+            ? 'click'
+            : 'page'
       if (eventType === 'page') visit.path = popular(paths)
       if (random() > 0.8) visit.target = popular(targets)
       visit.x = Math.max(0, Math.min(1_920, visit.x + below(41) - 20))
@@ -325,7 +464,7 @@ function* events(count) {
       }
       yield Object.defineProperty(event, 'timestampMs', { value: timestampMs })
     }
-    visit.left -= BATCH_EVENTS
+    visit.left -= form.batchEvents
     if (visit.left <= 0) visits[place] = newVisit()
   }
 }
