@@ -9,14 +9,15 @@
 //                is: typed read_json, unnest, casts. Nothing is judged: no URL is split, no clock
 //                corrected, no consent worked out, no event id looked for, no data without a column
 //                kept, no check verified, nothing durable
-//   rewrite      DuckDB's COPY of those 47 columns from the Parquet that `copy` made: what is left when
-//                nothing is parsed at all, which no way into the lake can go below
+//   rewrite      DuckDB's COPY of those 47 columns from the Parquet that `copy` made: no JSON is parsed
+//                at all; what reading and writing columns alone costs
 //   json-parse   JSON.parse of each line in V8, nothing else
 //
 // Each variant runs in a process of its own, in turn. Events are made up from a fixed seed, each of them
 // different. Objects: 84 % pointer moves, 25 a batch, about 400 B each, as the original architecture's
 // tracker would send them. Packed: 96 % pointer moves, 200 a batch, clicks and scrolls with an entry in
-// `data`. Coordinates walk at random and ids repeat within a visit, but real sites have more paths and
+// `data`. A delivery is a flush for each 64 MiB of log; starting the process and the engine is in the
+// figures and costs about 0.1 s, so few events look dear. Coordinates walk at random and ids repeat within a visit, but real sites have more paths and
 // longer ones: take the bytes for an order of magnitude.
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
@@ -24,6 +25,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
+import { plainRows } from './support/plain-rows.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const FORMS = {
@@ -282,7 +284,7 @@ async function startDelivery(folder) {
 
 async function startCopy(folder) {
   const { EVENTS } = await import(pathToFileURL(path.join(folder, 'product.mjs')).href)
-  const rows = plainRows(path.join(folder, 'lines.ndjson'), EVENTS)
+  const rows = plainRows(values.form, path.join(folder, 'lines.ndjson'), EVENTS)
   return () => copyAlone(rows, path.join(folder, 'plain.parquet'))
 }
 
@@ -299,77 +301,6 @@ async function copyAlone(rows, output) {
   const connection = await (await DuckDBInstance.create(':memory:', settings)).connect()
   await connection.run(`COPY (${rows}) TO '${output}' (FORMAT parquet, COMPRESSION zstd)`)
   return { bytes: fs.statSync(output).size }
-}
-
-const DATA = `STRUCT("pointerId" INTEGER, "pointerType" VARCHAR, button INTEGER, "clientX" DOUBLE, "clientY" DOUBLE,
-  "pageX" DOUBLE, "pageY" DOUBLE, "scrollX" DOUBLE, "scrollY" DOUBLE, "viewportW" INTEGER, "viewportH" INTEGER,
-  "pageW" INTEGER, "pageH" INTEGER, referrer VARCHAR, timezone VARCHAR, "groupId" VARCHAR)`
-const SHARED =
-  '"visitorId" VARCHAR, "userId" VARCHAR, "sessionId" VARCHAR, "pageId" VARCHAR, browser VARCHAR, path VARCHAR'
-const PLAIN = {
-  objects: {
-    member: `e STRUCT("eventType" VARCHAR, "timestamp" TIMESTAMPTZ, target VARCHAR, data ${DATA}, "eventId" VARCHAR, seq INTEGER, ${SHARED})[]`,
-    unnested: 'unnest(e) AS e, unnest(range(len(e))) AS event_index',
-    columns: {
-      ...{ event_id: 'e."eventId"', event_type: 'e."eventType"', event_time: 'e."timestamp"' },
-      ...{ client_time: 'e."timestamp"', seq: 'e.seq', target: 'e.target', path: 'e.path' },
-      ...{ visitor_id: 'e."visitorId"', user_id: 'e."userId"', page_id: 'e."pageId"' },
-      ...{ client_session_id: 'e."sessionId"', browser: 'e.browser' },
-      ...Object.fromEntries(
-        DATA.match(/\w+(?="? (?:INTEGER|VARCHAR|DOUBLE))/g).map((key) => [
-          key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-          `e.data."${key}"`,
-        ]),
-      ),
-    },
-  },
-  packed: {
-    member: `p STRUCT(t0 BIGINT, types VARCHAR[], targets VARCHAR[], t INTEGER[], "type" INTEGER[], target INTEGER[], seq INTEGER,
-      x DOUBLE[], y DOUBLE[], "all" STRUCT("offsetX" DOUBLE, "offsetY" DOUBLE, "pointerId" INTEGER, "pointerType" VARCHAR))`,
-    unnested: `p.t0 AS t0, p.types AS types, p.targets AS targets, p.seq AS seq, p."all" AS al, unnest(p.t) AS t,
-      unnest(p."type") AS type, unnest(p.target) AS target, unnest(p.x) AS x, unnest(p.y) AS y,
-      unnest(range(len(p.t))) AS event_index`,
-    columns: {
-      ...{ event_type: 'types[type + 1]', event_time: 'make_timestamptz((t0 + t) * 1000)' },
-      ...{ client_time: 'make_timestamptz((t0 + t) * 1000)', seq: 'seq + event_index' },
-      ...{ target: 'targets[target + 1]', path: 'd.path', visitor_id: 'd."visitorId"' },
-      ...{ user_id: 'd."userId"', page_id: 'd."pageId"', client_session_id: 'd."sessionId"' },
-      ...{ browser: 'd.browser', client_x: 'x', client_y: 'y', page_x: 'x + al."offsetX"' },
-      ...{ page_y: 'y + al."offsetY"', pointer_id: 'al."pointerId"' },
-      pointer_type: 'al."pointerType"',
-    },
-  },
-}
-
-/** Every column of the table in its type, by the plainest SQL; what would need thought is null. */
-function plainRows(lines, { columns }) {
-  const { member, unnested, columns: own } = PLAIN[values.form]
-  const [name] = member.split(' ', 1)
-  const types = {
-    ...{ string: 'VARCHAR', int: 'INTEGER', long: 'BIGINT' },
-    ...{ double: 'DOUBLE', boolean: 'BOOLEAN', timestamptz: 'TIMESTAMPTZ' },
-  }
-  const expressions = {
-    ...{ batch_id: 'b', event_index: 'event_index', received_at: 'make_timestamptz(r * 1000)' },
-    ...{
-      clock_suspect: 'false',
-      source: "'web'",
-      host: 'c.origin',
-      os: 'c.os',
-      device: 'c.device',
-    },
-    ...{ country: 'c.country', bot: 'c.bot', log_offset: 'o' },
-    ...own,
-  }
-  const selected = columns.map(
-    (column) =>
-      `CAST(${expressions[column.name] ?? 'NULL'} AS ${types[column.type]}) AS "${column.name}"`,
-  )
-  return `SELECT ${selected.join(', ')} FROM (SELECT o, b, r, c, d, ${unnested}
-    FROM read_json('${lines}', format = 'newline_delimited', auto_detect = false, maximum_object_size = 16777216,
-      columns = {o: 'BIGINT', r: 'BIGINT', b: 'VARCHAR', d: 'STRUCT(${SHARED})',
-        c: 'STRUCT(browser VARCHAR, os VARCHAR, device VARCHAR, country VARCHAR, origin VARCHAR, bot BOOLEAN)',
-        ${name}: '${member.slice(name.length + 1)}'}))`
 }
 
 async function startJsonParse(folder) {

@@ -393,10 +393,23 @@ describe('identities and rejections', () => {
     expect(JSON.parse(String(found!.traits))).toEqual(data)
   })
 
+  test('an identify event of packed columns is one as well, with its entry of data', async () => {
+    const p = {
+      ...{ v: 1, t0: RECEIVED, types: ['pointermove', 'identify'], t: [0, 9], type: [0, 1] },
+      ...{ x: [1, null], all: { pointerId: 1 }, data: { 1: { email: 'a@example.com' } } },
+    }
+    const [found, ...others] = await query(
+      sqlOf(line({ f: 1, d: { visitorId: 'v', userId: 'u', path: '/' }, p, n: 2 }), 'identities'),
+    )
+    expect(others).toEqual([])
+    expect(found).toMatchObject({ visitor_id: 'v', user_id: 'u', event_index: 1 })
+    expect(found!.traits).toBe('{"email":"a@example.com"}')
+  })
+
   test('a rejection is named by log, offset and place, and its text is kept', async () => {
     const x = [
       { index: 3, code: 'bad_timestamp', detail: 'd', pointer: '/timestamp', raw: '{"a":"\\u0000' },
-      { index: 5, code: 'empty', detail: 'd', pointer: '', raw: 'x' },
+      { index: 5, code: 'empty', detail: 'd', pointer: '', raw: 'x', stage: 'delivery' },
     ]
     const lines = line({ o: 1, e: [event()] }) + line({ o: 2, e: null, n: 0, x })
     const found = await query(sqlOf(lines, 'rejections'))
@@ -406,6 +419,7 @@ describe('identities and rejections', () => {
     ])
     expect(found[0]).toMatchObject({ code: 'bad_timestamp', raw: x[0]!.raw, pointer: '/timestamp' })
     expect(found[0]).toMatchObject({ event_index: 3, stage: 'door', detail: 'd' })
+    expect(found[1]).toMatchObject({ event_index: 5, stage: 'delivery' })
     expect(found[0]).toMatchObject({ log_offset: '2', batch_id: 'batch-1', replayed_at: null })
   })
 })

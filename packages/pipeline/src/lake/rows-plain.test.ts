@@ -237,8 +237,8 @@ test('rows of random packed batches are those of the objects that they stand for
 })
 
 test('both forms may lie in one range, and one that is not said to be there gives no rows', async () => {
-  const [one] = fc.sample(objects, 1)
-  const [other] = fc.sample(packed, 1)
+  const [one] = fc.sample(objects, { numRuns: 1, seed: 7 })
+  const [other] = fc.sample(packed, { numRuns: 1, seed: 7 })
   const records = logged([record(one!.given, 0, one!.data), record(other!.given, 1, other!.data)])
   expect(await rowsOf(records)).toEqual(sorted(records.flatMap(plainRows)))
   expect(await rowsOf(records, { objects: true, packed: false })).toEqual(plainRows(records[0]))
