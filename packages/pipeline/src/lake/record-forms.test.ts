@@ -5,14 +5,18 @@ import { formsIn, NO_FORMS } from './record-forms.ts'
 const REFUSED = [{ index: 0, code: 'empty', detail: '', pointer: '', raw: '"p":{' }] as const
 
 /** A line as the log writes it. */
-function line(events: string | null, rejections: typeof REFUSED | readonly [] = []): Buffer {
+function line(
+  events: string | null,
+  rejections: typeof REFUSED | readonly [] = [],
+  packed: Buffer | null = null,
+): Buffer {
   const slab = new Slab(1024)
   appendRecord(
     slab,
     {
       ...{ tenantNo: 1, sourceNo: 1, receivedMs: 1, sentMs: null, batchId: 'b', flags: 0 },
       ...{ indexes: null, defaults: '{}', context: '{}', rejections },
-      ...{ eventCount: events === null ? 0 : 1, events: Buffer.from(events ?? '') },
+      ...{ eventCount: events === null ? 0 : 1, events: Buffer.from(events ?? ''), packed },
     },
     0,
     0,
@@ -23,7 +27,7 @@ function line(events: string | null, rejections: typeof REFUSED | readonly [] = 
 const object = line('[{"data":{"a":"},\\"x\\":null,\\"k\\":"}}]')
 const someRefused = line('[{}]', REFUSED)
 const allRefused = line(null, REFUSED)
-const packed = Buffer.from('{"o":0,"e":null,"p":{"v":1,"data":{"0":{}}},"x":null,"k":"00000000"}\n')
+const packed = line('', [], Buffer.from('{"v":1,"data":{"0":{}}}'))
 
 describe('forms are told from the lines that the log writes', () => {
   test.each([
