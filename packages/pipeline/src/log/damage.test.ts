@@ -317,6 +317,58 @@ describe('the quarantine', () => {
   })
 })
 
+describe('a start that dies on the way', () => {
+  /** Fails call `failAt` that changes the disk, and all that come after it. */
+  const dying = (files: MemoryFiles, failAt: number) => {
+    let calls = 0
+    const step = async () => {
+      if (++calls >= failAt) throw Object.assign(new Error('died'), { code: 'EIO' })
+    }
+    const wrapped: FileSystem = {
+      ...files,
+      open: async (opened, mode) => {
+        if (mode === 'create') await step()
+        const file = await files.open(opened, mode)
+        return {
+          ...file,
+          write: (bytes, position) => step().then(() => file.write(bytes, position)),
+          sync: step,
+          truncate: (length) => step().then(() => file.truncate(length)),
+        }
+      },
+      makeFolder: (folder) => step().then(() => files.makeFolder(folder)),
+      rename: (from, to) => step().then(() => files.rename(from, to)),
+      link: (from, to) => step().then(() => files.link(from, to)),
+      remove: (removed) => step().then(() => files.remove(removed)),
+      syncFolder: step,
+    }
+    return { wrapped, count: () => calls }
+  }
+
+  test('at any call: the next one finds the same records and gives no offset twice', async () => {
+    const damaged = await written()
+    flip(damaged.get(path(0))!, 300)
+    await damaged.remove(sidecar(0))
+    await damaged.remove(path(1))
+    flip(damaged.get(path(2))!, 300)
+    const whole = dying(damaged.copy(), Number.POSITIVE_INFINITY)
+    await (await open(whole.wrapped)).close()
+    const ids = await servedFrom(damaged.copy())
+    expect(ids).toHaveLength(4)
+    expect(whole.count()).toBeGreaterThan(20)
+    for (let failAt = 1; failAt <= whole.count(); failAt++) {
+      const files = damaged.copy()
+      const first = await open(dying(files, failAt).wrapped).catch(() => undefined)
+      await first?.close()
+      const log = await open(files)
+      expect([...(await served(log)).keys()].sort(), `call ${failAt}`).toEqual(ids)
+      const { offset } = await log.append(entryOf('new', 1))
+      expect(offset, `call ${failAt}`).toBeGreaterThanOrEqual(COUNT)
+      await log.close()
+    }
+  })
+})
+
 describe('bytes that the disk cannot read', () => {
   /** EIO for whatever touches the block at `from` of a segment. */
   const failing = (files: MemoryFiles, segment: number, from: number): FileSystem => ({

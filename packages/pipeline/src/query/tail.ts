@@ -11,7 +11,8 @@
  * it is begun again. What is left over from an earlier process is deleted at the first question.
  *
  * Invariant: a tail that says [fromOffset, nextOffset) holds every durable record of its tenant in that
- * range, each once, as whole verified lines, and nothing else.
+ * range which can be read, each once, as whole verified lines, and nothing else. What is damaged is passed
+ * over and counted by the log.
  */
 import type { FileSystem, OpenFile } from '../kit/files.ts'
 import { formsIn, NO_FORMS, type RecordForms } from '../lake/record-forms.ts'
