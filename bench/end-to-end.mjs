@@ -30,7 +30,7 @@ const SAMPLE_MS = 10_000
 const SEGMENT_BYTES = 64 * 1_048_576
 const isPacked = flags.form === 'packed'
 const eventsPerBatch = isPacked ? 200 : 25
-const bodies = isPacked ? makePackedBodies(100, 200).packed : makeBodies(400, 25)
+const bodies = isPacked ? makePackedBodies(100, 200) : makeBodies(400, 25)
 
 console.log(machineLine())
 const work = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
