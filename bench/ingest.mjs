@@ -48,7 +48,7 @@ const work = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
 console.log(machineLine())
 try {
   if (flags.table) await printTable()
-  else if (flags.form === 'packed') await compare(packedCases(), 'nginx, the same events as JSON')
+  else if (flags.form === 'packed') await compare(packedCases(), 'nginx, whole events, 25 a batch')
   else await compare(jsonCases(), 'nginx, read and discard')
 } finally {
   rmSync(work, { recursive: true, force: true })
@@ -81,7 +81,10 @@ function packedCases() {
     return Buffer.from(JSON.stringify({ ...envelope, events: unpackEvents(columns) }))
   })
   const eventsPerBatch = MOVES_PER_BATCH
+  const articles = { bodies: makeBodies(400, EVENTS_PER_BATCH), eventsPerBatch: EVENTS_PER_BATCH }
   return {
+    // As such events travel without columns: every member on each of them, 25 a request.
+    'nginx, whole events, 25 a batch': { ...articles, start: startNginx },
     'nginx, the same events as JSON': { bodies: objects, eventsPerBatch, start: startNginx },
     'nginx, the packed columns': { bodies: packed, eventsPerBatch, start: startNginx },
     'millrace, the same events as JSON': { bodies: objects, eventsPerBatch, start: startMillrace },
