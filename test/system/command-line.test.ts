@@ -74,6 +74,8 @@ describe('a start', () => {
     '--public-url': 'example.com',
     '--log-level': 'loud',
     '--segment-mib': '0',
+    '--log-keep-hours': '-1',
+    '--disk-reserve-mib': '-1',
     '--flush-mib': '1e9',
     '--data': '',
   }

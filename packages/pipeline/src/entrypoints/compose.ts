@@ -4,7 +4,7 @@
  * Reads top to bottom as the data goes: the folder and its lock, tenants, log, lake, delivery, query, and
  * the doors. What is opened is closed in the opposite order, also when a later part does not open.
  */
-import { rm } from 'node:fs/promises'
+import { rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Logger, pino } from 'pino'
@@ -42,6 +42,7 @@ const PROGRAMS = {
 const MIB = 1_048_576
 /** Requests under way get five seconds before it; a stop takes ten at most. */
 const DELIVERY_STOP_MS_MAX = 3_000
+const HOUR_MS = 3_600_000
 
 export interface Pipeline {
   readonly url: string
@@ -91,9 +92,13 @@ async function open(
     logger,
     closers,
   )
-  const { log, fenced } = await openLog(config, folder, logger, closers)
   const lake = await openLake(folder)
+  const held: HeldBack = { flush: () => {} }
+  const opening = { config, folder, store: makers.store, lake, held, logger, closers }
+  const { log, fenced } = await openLog(opening)
   const delivery = openDelivery(config, folder, log, makers.store, lake, logger)
+  // A failure is delivery's own to report and to try again.
+  held.flush = (tenantNo) => void delivery.flush(tenantNo).catch(() => {})
   delivery.start()
   closers.push(() => delivery.stop())
   const queryMs = new RecentMedian()
@@ -146,12 +151,30 @@ async function openControlPlane(
   return { makers, demo, writeKey: credentials.writeKey, tenantId: credentials.tenantId }
 }
 
-async function openLog(
-  config: Config,
-  folder: DataFolder,
-  logger: Logger,
-  closers: Closers,
-): Promise<{ log: DiskLog; fenced: Promise<MillraceError> }> {
+/** Whom the log asks for a tenant's delivery: there is nobody yet when it opens. */
+interface HeldBack {
+  flush: (tenantNo: number) => void
+}
+
+interface LogParts {
+  readonly config: Config
+  readonly folder: DataFolder
+  readonly store: TenantStore
+  readonly lake: LakeReader
+  readonly held: HeldBack
+  readonly logger: Logger
+  readonly closers: Closers
+}
+
+async function openLog({
+  config,
+  folder,
+  store,
+  lake,
+  held,
+  logger,
+  closers,
+}: LogParts): Promise<{ log: DiskLog; fenced: Promise<MillraceError> }> {
   let fence: (error: MillraceError) => void = () => {}
   const fenced = new Promise<MillraceError>((resolve) => {
     fence = resolve
@@ -168,6 +191,12 @@ async function openLog(
     random: systemRandom,
     segmentBytesMax: config.segmentMib * MIB,
     diskReserveBytes: config.diskReserveMib * MIB,
+    keepMs: config.logKeepHours * HOUR_MS,
+    pressureBytes: await pressureBytes(folder),
+    delivered: (logId) => deliveredOffsets(store, lake, logId),
+    onHeldBack: (tenants) => {
+      for (const tenantNo of tenants) held.flush(tenantNo)
+    },
     onFault: (error) => logger.warn({ err: error }, 'the log works, but'),
     onDamage,
     onFence: (error) => {
@@ -179,6 +208,29 @@ async function openLog(
   logger.info({ recovered: log.recovered }, 'log open')
   for (const report of log.recovered.damaged) onDamage(report)
   return { log, fenced }
+}
+
+/** Delivered segments go early below 2 GiB of free space, or a tenth of a small disk. */
+async function pressureBytes({ path }: DataFolder): Promise<number> {
+  const { blocks, bsize } = await statfs(path)
+  return Math.min(2_048 * MIB, (blocks * bsize) / 10)
+}
+
+/** How far each tenant is in the lake; a tenant whose tables cannot be read is left out. */
+async function deliveredOffsets(
+  store: TenantStore,
+  lake: LakeReader,
+  logId: string,
+): Promise<ReadonlyMap<number, number>> {
+  const offsets = new Map<number, number>()
+  for (const { tenantNo, tenantId } of store.tenants()) {
+    await lake.offset(tenantId, logId).then(
+      (offset) => offsets.set(tenantNo, offset),
+      // Delivery asks again and reports it; until then the log keeps every row of the tenant.
+      () => {},
+    )
+  }
+  return offsets
 }
 
 async function openLake(folder: DataFolder): Promise<LakeReader> {

@@ -41,6 +41,7 @@ test('without anything said, every setting has its default', () => {
     publicUrl: undefined,
     logLevel: 'info',
     segmentMib: 64,
+    logKeepHours: 24,
     flushMib: 64,
     diskReserveMib: 64,
   })
@@ -68,6 +69,11 @@ describe('a flag wins over the environment, that over the file, that over the de
   )
 })
 
+test('hours may be a fraction, or none', () => {
+  expect(read({ logKeepHours: '0.25' }).logKeepHours).toBe(0.25)
+  expect(read({ logKeepHours: '0' }).logKeepHours).toBe(0)
+})
+
 describe('a value that cannot be used', () => {
   const BAD: Readonly<Record<string, readonly string[]>> = {
     data: [''],
@@ -77,6 +83,7 @@ describe('a value that cannot be used', () => {
     publicUrl: ['', 'shop.example', 'ftp://a', 'https://a/b', 'https://a b'],
     logLevel: ['', 'loud', 'INFO'],
     segmentMib: ['0', '1025', 'x'],
+    logKeepHours: ['', '-1', '8761', '1.', '1e2'],
     flushMib: ['0', '257'],
     diskReserveMib: ['-1', '65537', 'x'],
   }

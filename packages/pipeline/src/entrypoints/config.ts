@@ -22,6 +22,8 @@ export interface Config {
   readonly publicUrl: string | undefined
   readonly logLevel: string
   readonly segmentMib: number
+  /** How long a segment is kept after its newest record, once it is delivered. */
+  readonly logKeepHours: number
   /** What waits for a tenant is delivered at this size at the latest. */
   readonly flushMib: number
   /** Events are refused while less is free on the disk; 0 is off. */
@@ -37,6 +39,11 @@ interface Setting {
   readonly read: (text: string) => Config[keyof Config] | undefined
   readonly allowed: string
 }
+
+const numberBetween = (low: number, high: number) => (text: string) =>
+  /^\d{1,6}(\.\d{1,6})?$/.test(text) && Number(text) >= low && Number(text) <= high
+    ? Number(text)
+    : undefined
 
 const integerBetween = (low: number, high: number) => (text: string) =>
   /^\d{1,10}$/.test(text) && Number(text) >= low && Number(text) <= high ? Number(text) : undefined
@@ -105,6 +112,15 @@ export const SETTINGS: readonly Setting[] = [
     fallback: '64',
     read: integerBetween(1, 1024),
     allowed: '1 to 1024',
+  },
+  {
+    name: 'logKeepHours',
+    flag: '--log-keep-hours <n>',
+    env: 'MILLRACE_LOG_KEEP_HOURS',
+    help: 'a delivered log segment is kept this long, and its batch ids are remembered',
+    fallback: '24',
+    read: numberBetween(0, 8_760),
+    allowed: '0 to 8760, fractions too',
   },
   {
     name: 'flushMib',

@@ -36,6 +36,7 @@ import { demoRoutes } from './demo-routes.ts'
 import type { Routes } from './http-server.ts'
 import { meterDamage } from './log-metrics.ts'
 import { openApiRoutes } from './openapi.ts'
+import { retentionMetrics } from './retention-metrics.ts'
 import { ASSETS, staticRoutes } from './static-routes.ts'
 import { notServed, statusRoutes } from './status-routes.ts'
 
@@ -64,6 +65,7 @@ export function composeDoors(parts: DoorParts): Routes {
   const live = new LiveFeed(makers.clock)
   const failed = (error: unknown) => logger.error({ err: error }, 'a request met a fault of ours')
   const traffic = new Traffic(registry, live, failed)
+  retentionMetrics(registry, () => log.kept())
   const door: Door = {
     log: meteredLog(log, elapsed, traffic.syncMs),
     store: makers.store,

@@ -8,6 +8,7 @@ import { Traffic } from '../collector/traffic.ts'
 import { ERRORS } from '../kit/errors.ts'
 import { SETTINGS } from './config.ts'
 import { meterDamage } from './log-metrics.ts'
+import { retentionMetrics } from './retention-metrics.ts'
 
 const DOC = readFileSync(new URL('../../../../docs/operation.md', import.meta.url), 'utf8')
 /** Rows of tables below a heading, without the white space that aligns them. */
@@ -44,6 +45,7 @@ test('every metric of ours is named, with its type and what it counts', async ()
   const registry = new Registry()
   new Traffic(registry, new LiveFeed({ now: () => 0 }), () => {})
   meterDamage(registry, { damage: () => ({ recordCount: 0, segmentCount: 0 }) })
+  retentionMetrics(registry, () => ({ segmentCount: 1, bytes: 1, droppedSegmentCount: 0 }))
   const metrics = await registry.getMetricsAsJSON()
   expect(metrics.length).toBeGreaterThan(0)
   for (const { name, type, help } of metrics)

@@ -6,9 +6,9 @@ const LOG_ID = '00112233445566778899aabbccddeeff'
 test('what was added is found with its counts, what was not is not, across many doublings', () => {
   const memory = new BatchMemory(LOG_ID)
   for (let turn = 0; turn < 50_000; turn++) {
-    memory.add(memory.key(1 + (turn % 3), turn % 7, `id-${turn}`), turn % 65_536, 65_535)
+    const counts = { acceptedCount: turn % 65_536, rejectedCount: 65_535 }
+    memory.add(memory.key(1 + (turn % 3), turn % 7, `id-${turn}`), counts, 0)
   }
-  expect(memory.size).toBe(50_000)
   for (let turn = 0; turn < 50_000; turn++) {
     const found = memory.get(memory.key(1 + (turn % 3), turn % 7, `id-${turn}`))
     if (found?.acceptedCount !== turn % 65_536 || found.rejectedCount !== 65_535) {
@@ -20,13 +20,22 @@ test('what was added is found with its counts, what was not is not, across many 
   }
 })
 
-test('the first counts of a batch stay', () => {
-  const memory = new BatchMemory(LOG_ID)
-  const key = memory.key(1, 1, 'a')
-  memory.add(key, 5, 1)
-  memory.add(key, 7, 0)
-  expect(memory.get(key)).toEqual({ acceptedCount: 5, rejectedCount: 1 })
-  expect(memory.size).toBe(1)
+test('at least the newest batches are known without a look into a file, and not all of them', () => {
+  const memory = new BatchMemory(LOG_ID, 100)
+  const keyOf = (turn: number) => memory.key(1, 1, `id-${turn}`)
+  for (let turn = 0; turn < 1_000; turn++) {
+    memory.add(keyOf(turn), { acceptedCount: 1, rejectedCount: 0 }, Math.floor(turn / 7))
+    const from = Math.max(0, turn - 99)
+    for (let one = from; one <= turn; one++) {
+      if (memory.get(keyOf(one)) === undefined) expect.fail(`id-${one} is lost after ${turn}`)
+    }
+    const segment = Math.floor(from / 7)
+    if (!memory.suspects(keyOf(from)).includes(segment)) expect.fail(`id-${from} is unsuspected`)
+  }
+  expect(memory.get(keyOf(700))).toBeUndefined()
+  memory.forgetBelow(101)
+  expect(memory.suspects(keyOf(700))).toEqual([])
+  expect(memory.suspects(keyOf(707))).toEqual([101])
 })
 
 test('tenant, source, every character and the length count; so does the log', () => {

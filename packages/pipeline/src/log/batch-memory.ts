@@ -1,28 +1,22 @@
 /**
  * Which batches the log holds, so that one sent again is not appended again.
  *
- * An open-addressing table in typed arrays: 20 bytes a batch where a Map of strings takes some 150.
- * A batch is known by 128 bits of hash (MurmurHash3 x86 128 of Austin Appleby, public domain, over
- * tenant, source and the id's UTF-16 units); at 10^9 batches two differ in the hash with a
- * probability of 1 − 10^-20. The seed is the log's identity, which nobody outside knows. The table
- * is split by the hash's top bits, so that a doubling moves one part in 64 and never holds a
- * request up for long. Entries are only added; the table is rebuilt at start from sidecars and the
- * open segment.
+ * The newest batches, which are the ones that come again, stand in exact tables with their counts:
+ * two of them, and at the first batch of a segment the older one is given up once the newer holds
+ * `EXACT_BATCHES`. Of all batches, a sketch knows which segment might hold them; what it suspects
+ * is looked up in that segment's sidecar (sealed-batches.ts). So a day of batches costs some six
+ * bytes each, and the answer is still exact.
  */
-
-/** Four 32-bit words. */
-export interface BatchKey {
-  readonly a: number
-  readonly b: number
-  readonly c: number
-  readonly d: number
-}
+import { type BatchKey, batchKey } from './batch-key.ts'
+import { BatchSketch } from './batch-sketch.ts'
 
 export interface BatchCounts {
   readonly acceptedCount: number
   readonly rejectedCount: number
 }
 
+/** 15 to 30 MiB for each of the two tables: at 200 batches/s, at least 43 minutes. */
+const EXACT_BATCHES = 1 << 19
 const PARTS = 64
 const PART_SLOTS_MIN = 64
 /** Linear probing stays short below this share of used slots. */
@@ -36,23 +30,87 @@ interface Part {
 
 export class BatchMemory {
   readonly #seeds: readonly number[]
-  readonly #parts: Part[]
-  #size = 0
+  readonly #exactBatches: number
+  readonly #sketch = new BatchSketch()
+  #newer = new BatchTable()
+  #older = new BatchTable()
+  #segment = -1
+  #firstSegment = 0
 
   /** `logId`: 32 hex digits. */
-  constructor(logId: string) {
+  constructor(logId: string, exactBatches = EXACT_BATCHES) {
     this.#seeds = [0, 8, 16, 24].map((at) => Number.parseInt(logId.slice(at, at + 8), 16) | 0)
-    this.#parts = Array.from({ length: PARTS }, () => {
-      return { words: new Uint32Array(PART_SLOTS_MIN * SLOT_WORDS), used: 0 }
-    })
+    this.#exactBatches = exactBatches
   }
 
-  get size(): number {
-    return this.#size
+  /** Memory held, in bytes. */
+  get bytes(): number {
+    return this.#newer.bytes + this.#older.bytes + this.#sketch.bytes
   }
 
   key(tenantNo: number, sourceNo: number, batchId: string): BatchKey {
-    return hash(this.#seeds, tenantNo, sourceNo, batchId)
+    return batchKey(this.#seeds, tenantNo, sourceNo, batchId)
+  }
+
+  /** Counts of one of the newest batches. */
+  get(key: BatchKey): BatchCounts | undefined {
+    return this.#newer.get(key) ?? this.#older.get(key)
+  }
+
+  /** Segments in which a batch that `get` does not know may be; each must be looked into. */
+  suspects(key: BatchKey): readonly number[] {
+    const segments = this.#sketch.suspects(key)
+    return segments.length === 0 ? segments : segments.filter((each) => this.holds(each))
+  }
+
+  /** False for a segment that is gone. */
+  holds(segment: number): boolean {
+    return segment >= this.#firstSegment
+  }
+
+  /** Counts of up to 65,535 each; segments in ascending order. A batch must not be added twice. */
+  add(key: BatchKey, counts: BatchCounts, segment: number): void {
+    if (segment !== this.#segment) {
+      this.#segment = segment
+      if (this.#newer.size >= this.#exactBatches) {
+        this.#older = this.#newer
+        this.#newer = new BatchTable()
+      }
+    }
+    this.#newer.add(key, counts)
+    this.#sketch.add(key, segment)
+  }
+
+  /** Of a batch that is not among the newest, as at start. */
+  addOld(key: BatchKey, segment: number): void {
+    this.#sketch.add(key, segment)
+  }
+
+  /** How many of the log's last batches are worth `add` at start. */
+  get exactBatches(): number {
+    return this.#exactBatches
+  }
+
+  /** Segments before this one are gone, and with them what is known of their batches. */
+  forgetBelow(segment: number): void {
+    this.#firstSegment = segment
+    this.#sketch.forgetBelow(segment)
+  }
+}
+
+/**
+ * An open-addressing table in typed arrays: 20 bytes a slot where a Map of strings takes some 150.
+ * Split by the hash's top bits, so that a doubling moves one part in 64 and never holds a request
+ * up for long. Entries are only added.
+ */
+class BatchTable {
+  readonly #parts: Part[] = Array.from({ length: PARTS }, () => {
+    return { words: new Uint32Array(PART_SLOTS_MIN * SLOT_WORDS), used: 0 }
+  })
+  size = 0
+
+  get bytes(): number {
+    return this.#parts.reduce((sum, { words }) => sum + words.byteLength, 0)
   }
 
   get(key: BatchKey): BatchCounts | undefined {
@@ -63,8 +121,7 @@ export class BatchMemory {
     return { acceptedCount: counts >>> 16, rejectedCount: counts & 0xffff }
   }
 
-  /** Counts of up to 65,535 each. A key that is there keeps its first counts. */
-  add(key: BatchKey, acceptedCount: number, rejectedCount: number): void {
+  add(key: BatchKey, { acceptedCount, rejectedCount }: BatchCounts): void {
     const part = this.#parts[key.a >>> 26]!
     if ((part.used + 1) * SLOT_WORDS > part.words.length * LOAD_MAX) part.words = doubled(part)
     const { words } = part
@@ -76,7 +133,7 @@ export class BatchMemory {
     words[at + 3] = key.d
     words[at + 4] = (acceptedCount << 16) | rejectedCount
     part.used++
-    this.#size++
+    this.size++
   }
 }
 
@@ -101,61 +158,4 @@ function doubled({ words }: Part): Uint32Array {
     larger.set(words.subarray(at, at + SLOT_WORDS), slotOf(larger, key))
   }
   return larger
-}
-
-const C1 = 0x239b961b
-const C2 = 0xab0e9789
-const C3 = 0x38b34ae5
-const C4 = 0xa1e38b93
-
-function rotate(value: number, by: number): number {
-  return (value << by) | (value >>> (32 - by))
-}
-
-function finish(value: number): number {
-  let mixed = Math.imul(value ^ (value >>> 16), 0x85ebca6b)
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35)
-  return mixed ^ (mixed >>> 16)
-}
-
-/**
- * The first block is (tenant, source, length, 0), then eight UTF-16 units a block, zeros at the
- * end.
- */
-function hash(seeds: readonly number[], tenantNo: number, sourceNo: number, id: string): BatchKey {
-  let a = seeds[0]!
-  let b = seeds[1]!
-  let c = seeds[2]!
-  let d = seeds[3]!
-  let k1 = tenantNo | 0
-  let k2 = sourceNo | 0
-  let k3 = id.length
-  let k4 = 0
-  for (let at = 0; ; at += 8) {
-    a ^= Math.imul(rotate(Math.imul(k1, C1), 15), C2)
-    a = (Math.imul((rotate(a, 19) + b) | 0, 5) + 0x561ccd1b) | 0
-    b ^= Math.imul(rotate(Math.imul(k2, C2), 16), C3)
-    b = (Math.imul((rotate(b, 17) + c) | 0, 5) + 0x0bcaa747) | 0
-    c ^= Math.imul(rotate(Math.imul(k3, C3), 17), C4)
-    c = (Math.imul((rotate(c, 15) + d) | 0, 5) + 0x96cd1c35) | 0
-    d ^= Math.imul(rotate(Math.imul(k4, C4), 18), C1)
-    d = (Math.imul((rotate(d, 13) + a) | 0, 5) + 0x32ac3b17) | 0
-    if (at >= id.length) break
-    // Past the end charCodeAt is NaN, which bit operations take as 0.
-    k1 = id.charCodeAt(at) | (id.charCodeAt(at + 1) << 16)
-    k2 = id.charCodeAt(at + 2) | (id.charCodeAt(at + 3) << 16)
-    k3 = id.charCodeAt(at + 4) | (id.charCodeAt(at + 5) << 16)
-    k4 = id.charCodeAt(at + 6) | (id.charCodeAt(at + 7) << 16)
-  }
-  a = (a + b + c + d) | 0
-  b = finish((b + a) | 0)
-  c = finish((c + a) | 0)
-  d = finish((d + a) | 0)
-  a = (finish(a) + b + c + d) | 0
-  return {
-    a: a >>> 0,
-    b: (b + a) >>> 0,
-    c: (c + a) >>> 0,
-    d: (d + a) >>> 0 || 1,
-  }
 }

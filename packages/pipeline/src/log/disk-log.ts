@@ -3,7 +3,7 @@
  *
  * recovery.ts opens the folder, segment-writer.ts appends, the tenant index knows where each
  * tenant's durable records stand, read-plan.ts reads them, and inspection.ts looks closer where a
- * reader meets damage. This file puts them together and owns nothing. The caller holds the lock of the data folder (kit/folder-lock.ts): one writer per
+ * reader meets damage; retention.ts drops what is delivered. This file puts them together and owns nothing. The caller holds the lock of the data folder (kit/folder-lock.ts): one writer per
  * folder.
  */
 import { join } from 'node:path'
@@ -29,7 +29,9 @@ import {
   recoverLog,
   SEGMENT_BYTES_LIMIT,
 } from './recovery.ts'
+import { Retention } from './retention.ts'
 import { segmentName } from './segment.ts'
+import type { RetainedSegments } from './segment-facts.ts'
 import { isFull, SegmentWriter } from './segment-writer.ts'
 import type { TenantIndex } from './tenant-index.ts'
 
@@ -55,6 +57,19 @@ export interface DiskLogOptions {
   readonly onDamage?: (report: DamageReport) => void
   /** Told once that nothing is appended any more: only a restart, which reads the disk, mends it. */
   readonly onFence?: (error: MillraceError) => void
+  /** How long a delivered segment is kept after its newest record was received. */
+  readonly keepMs?: number
+  /** Below this much free space delivered segments go whatever their age. */
+  readonly pressureBytes?: number
+  /**
+   * Asked at start: by tenant, up to which offset the lake has this log. Of these records no row is
+   * kept in memory; without it every retained record has one until it is committed.
+   */
+  readonly delivered?: (logId: string) => Promise<ReadonlyMap<number, number>>
+  /** How many of the newest batches are known without a look into a sidecar. */
+  readonly exactBatches?: number
+  /** Told which tenants keep the oldest segment from going; a delivery of theirs frees it. */
+  readonly onHeldBack?: (tenants: readonly number[]) => void
 }
 
 /**
@@ -67,6 +82,10 @@ const QUEUE_BYTES_MAX = 32 * 1_048_576
 const GROUP_DELAY_MS_MAX = 5
 /** Looks at a segment that find nothing new, before a reader is told that it cannot be read. */
 const VAIN_INSPECTIONS_MAX = 2
+/** A batch sent again within a day is still known. */
+const KEEP_MS = 24 * 3_600_000
+/** What delivery and compaction of a busy tenant may need at once. */
+const PRESSURE_BYTES = 2_048 * 1_048_576
 
 export interface DiskLog extends LogWriter, LogReader {
   /** What opening the folder found and mended. */
@@ -84,6 +103,17 @@ export interface DiskLog extends LogWriter, LogReader {
   waitingBytes(): number
   /** What `read` would read, for a process that has the files but not the index. */
   plan(tenantNo: number, fromOffset: number, bytesMax: number): ReadPlan | undefined
+  /** Drops the segments that may go now. By itself every ten seconds. Never rejects. */
+  retain(): Promise<void>
+  kept(): KeptSegments
+}
+
+export interface KeptSegments {
+  /** Segments with records, the open one included. */
+  readonly segmentCount: number
+  readonly bytes: number
+  /** Since the start. */
+  readonly droppedSegmentCount: number
 }
 
 /**
@@ -114,6 +144,8 @@ class FolderLog implements DiskLog {
   readonly #at: DiskLogOptions
   readonly #writer: SegmentWriter
   readonly #index: TenantIndex
+  readonly #segments: RetainedSegments
+  readonly #retention: Retention
   /** Records that cannot be served, by segment. */
   readonly #damage = new Map<number, number>()
   readonly #inspections = new Map<number, Promise<boolean>>()
@@ -124,6 +156,10 @@ class FolderLog implements DiskLog {
     this.#at = at
     this.#writer = writer
     this.#index = recovered.index
+    this.#segments = recovered.segments
+    const { keepMs = KEEP_MS, pressureBytes = PRESSURE_BYTES } = at
+    const kept = { ...recovered, logId: this.logId }
+    this.#retention = new Retention({ ...at, keepMs, pressureBytes }, kept)
     for (const { segment, recordCount } of recovered.report.damaged) {
       this.#damage.set(segment, recordCount)
     }
@@ -132,8 +168,10 @@ class FolderLog implements DiskLog {
   append(entry: BatchEntry): Promise<Appended> {
     return this.#writer.append(entry)
   }
-  close(): Promise<void> {
-    return this.#writer.close()
+  async close(): Promise<void> {
+    const closed = this.#writer.close()
+    await this.#retention.close()
+    await closed
   }
   fault(): MillraceError | undefined {
     return this.#writer.fault()
@@ -216,8 +254,20 @@ class FolderLog implements DiskLog {
     }
   }
 
-  /** Every segment is kept: nothing here needs the hint. */
-  commit(_tenantNo: number, _offset: number): void {}
+  commit(tenantNo: number, offset: number): void {
+    this.#retention.commit(tenantNo, offset)
+  }
+  retain(): Promise<void> {
+    return this.#retention.run()
+  }
+  kept(): KeptSegments {
+    const { all } = this.#segments
+    return {
+      segmentCount: all.length,
+      bytes: all.reduce((sum, { endByte }) => sum + endByte, 0),
+      droppedSegmentCount: this.#retention.droppedCount,
+    }
+  }
 }
 
 function openError(folder: string, error: unknown): MillraceError {

@@ -234,6 +234,28 @@ export function eventLogContract(name: string, open: () => Promise<OpenedLog>): 
     })
   })
 
+  describe(`${name}: committing`, () => {
+    test('changes no total and nothing from the committed offset on, however often it is said', async () => {
+      const { writer, reader } = await fresh()
+      const entries = Array.from({ length: 12 }, (_, turn) => {
+        return entryOf(`b${turn}`, 1 + turn, { tenantNo: 1 + (turn % 2) })
+      })
+      for (const entry of entries) await writer.append(entry)
+      const told = async () => ({
+        totals: [reader.totals(1), reader.totals(2)],
+        pending: [reader.pending(1, 7), reader.pending(2, 7)],
+        lines: [linesOf(await reader.read(1, 7, ALL)), linesOf(await reader.read(2, 7, ALL))],
+        end: reader.end(),
+        tenants: reader.tenants(),
+      })
+      const before = await told()
+      for (const offset of [3, 7, 7, 5, 7]) reader.commit(1, offset)
+      reader.commit(9, 4)
+      expect(await told()).toEqual(before)
+      expect(await writer.append(entries[0]!)).toMatchObject({ duplicate: true })
+    })
+  })
+
   describe(`${name}: opening again`, () => {
     test('records, offsets, totals, identity and batch ids outlive the process', async (context) => {
       const first = await fresh()

@@ -8,6 +8,7 @@
  * Invariants
  * - `append` resolves only when the record is on stable storage.
  * - A batch (tenant, source, batchId) is appended once for as long as the log retains it.
+ * - What is not committed as delivered is retained, whatever its age.
  * - Readers never see a record that could still be lost.
  */
 import type { Rejection } from '@millrace/protocol'
@@ -71,7 +72,7 @@ export interface LogWriter {
    * Resolves when the record is on stable storage, or at once for a duplicate whose first is.
    * Idempotent by (tenant, source, batchId). Rejects with MillraceError `disk_full` (nothing of this
    * record is kept; try again) or `disk_failed` (the log is fenced; restart). Bounded: rejects with
-   * LogBusy when more than `queueBytesMax` wait.
+   * LogBusy when more than `queueBytesMax` wait. The entry's bytes are the log's until then.
    */
   append(entry: BatchEntry): Promise<Appended>
   /** Waits for what is under way, seals nothing, releases the folder. Idempotent. */
@@ -128,6 +129,9 @@ export interface LogReader {
    * fails is never served: it is passed over, counted in `totals` and in what `pending` says.
    */
   read(tenantNo: number, fromOffset: number, bytesMax: number): Promise<RecordRange | undefined>
-  /** Everything of this tenant below `offset` is in the lake: a hint for retention, may be lost. */
+  /**
+   * Everything of this tenant below `offset` is in the lake. Two minutes later the log may drop it, and
+   * `pending` and `read` may pass over it; `totals` still counts it. Not kept: said again after a start.
+   */
   commit(tenantNo: number, offset: number): void
 }

@@ -128,7 +128,7 @@ export class MemoryLog implements LogWriter, LogReader {
     }
   }
 
-  /** Everything is kept: nothing here needs the hint. */
+  /** Everything is kept, as long as the process. */
   commit(_tenantNo: number, _offset: number): void {}
 
   #from(tenantNo: number, fromOffset: number): KeptRecord[] {

@@ -20,6 +20,8 @@ import { type DamageReport, type ReadSegment, readSegment, tenantsOf } from './d
 import { readEpoch, takeEpoch, type WriterEpoch } from './epoch.ts'
 import { quarantine, quarantinedSegments } from './quarantine.ts'
 import { readHead } from './record.ts'
+import { RecoveredRecords } from './recovered-records.ts'
+import { finishDropping, type Retired } from './retired.ts'
 import {
   type DamagedRange,
   encodeHeader,
@@ -29,6 +31,7 @@ import {
   scanSegment,
   segmentName,
 } from './segment.ts'
+import type { RetainedSegments } from './segment-facts.ts'
 import {
   type FoundSegment,
   type LoneSidecar,
@@ -36,7 +39,7 @@ import {
   type SegmentList,
 } from './segment-list.ts'
 import { SidecarRows, sidecarName } from './sidecar.ts'
-import { type KeyedRecord, TenantIndex } from './tenant-index.ts'
+import type { KeyedRecord, TenantIndex } from './tenant-index.ts'
 
 /** Segments are read whole at start and addressed with 32 bits in sidecars. */
 export const SEGMENT_BYTES_LIMIT = 1_024 * 1_048_576
@@ -65,6 +68,8 @@ export interface RecoveryReport {
 export interface RecoveredLog {
   readonly index: TenantIndex
   readonly memory: BatchMemory
+  readonly segments: RetainedSegments
+  readonly retired: Retired | undefined
   readonly open: OpenSegment
   readonly epoch: WriterEpoch
   readonly report: RecoveryReport
@@ -77,6 +82,10 @@ export interface RecoveryPlace {
   readonly random: Random
   /** Told of a sidecar that could not be written again: the log is whole without it. */
   readonly onFault?: ((error: unknown) => void) | undefined
+  /** By tenant, up to which offset the lake has this log: of these, no row is kept in memory. */
+  readonly delivered?: ((logId: string) => Promise<ReadonlyMap<number, number>>) | undefined
+  /** How many of the newest batches are known without a look into a sidecar. */
+  readonly exactBatches?: number | undefined
 }
 
 export async function recoverLog(at: RecoveryPlace): Promise<RecoveredLog> {
@@ -90,13 +99,19 @@ export async function recoverLog(at: RecoveryPlace): Promise<RecoveredLog> {
     await at.files.remove(list.torn.path)
     await at.files.syncFolder(at.folder)
   }
-  const recovery = new Recovery(at, logId, await quarantinedSegments(at))
-  const { open, cutBytes } = await recovery.run(list.found)
-  const { index, memory, damaged, rebuiltSidecars } = recovery
-  const segmentCount = Math.max(1, list.found.length)
+  const retired = await finishDropping(at, logId, list.found)
+  const found = list.found.filter(({ segment }) => segment >= (retired?.firstSegment ?? 0))
+  const memory = new BatchMemory(logId, at.exactBatches)
+  const delivered = found.length > 1 ? await at.delivered?.(logId) : undefined
+  const records = new RecoveredRecords(memory, retired, delivered, found.at(-1)?.base ?? 0)
+  const recovery = new Recovery(at, logId, await quarantinedSegments(at), records)
+  const { open, cutBytes } = await recovery.run(found)
+  const { index, segments } = records
+  const { damaged, rebuiltSidecars } = recovery
+  const segmentCount = Math.max(1, found.length)
   const tornBytes = cutBytes + (list.torn?.bytes ?? 0)
   const report = { segmentCount, tornBytes, rebuiltSidecars, damaged }
-  return { index, memory, open, epoch, report }
+  return { index, memory, segments, retired, open, epoch, report }
 }
 
 /** A folder without segments begins a new log: whatever was read of the old one is not its offsets. */
@@ -137,8 +152,7 @@ interface Through extends ReadSegment {
 }
 
 class Recovery {
-  readonly index = new TenantIndex()
-  readonly memory: BatchMemory
+  readonly #records: RecoveredRecords
   readonly damaged: DamageReport[] = []
   rebuiltSidecars = 0
   readonly #at: RecoveryPlace
@@ -149,11 +163,16 @@ class Recovery {
   /** The first segment, when nothing tells its base: what was before it may have been dropped. */
   #startUnknown: number | undefined
 
-  constructor(at: RecoveryPlace, logId: string, suspects: ReadonlySet<number>) {
+  constructor(
+    at: RecoveryPlace,
+    logId: string,
+    suspects: ReadonlySet<number>,
+    records: RecoveredRecords,
+  ) {
     this.#at = at
     this.#logId = logId
     this.#suspects = suspects
-    this.memory = new BatchMemory(logId)
+    this.#records = records
   }
 
   async run(found: readonly FoundSegment[]): Promise<{ open: OpenSegment; cutBytes: number }> {
@@ -227,7 +246,7 @@ class Recovery {
       (sidecar.records[0]?.startByte ?? sidecar.segmentBytes) === header.endByte &&
       (isExact ? endOffset === offsetEnd : endOffset <= offsetEnd)
     if (!isRight || (await this.#sizeOf(found.segment)) !== sidecar.segmentBytes) return false
-    for (const record of sidecar.records) this.#keep(record)
+    for (const record of sidecar.records) this.#records.keep(record)
     this.#nextOffset = endOffset
     return true
   }
@@ -274,12 +293,12 @@ class Recovery {
     const lost: KeyedRecord[] = []
     for (const record of records) {
       const found = good.get(record.offset)
-      this.#keep({ ...record, ...found })
+      this.#records.keep({ ...record, ...found })
       if (found === undefined) {
-        this.index.markDamaged(record.tenantNo, record.offset)
+        this.#records.index.markDamaged(record.tenantNo, record.offset)
         lost.push(record)
       } else if (found.seed !== undefined) {
-        this.index.setSeed(record.tenantNo, record.offset, found.seed)
+        this.#records.index.setSeed(record.tenantNo, record.offset, found.seed)
       }
       good.delete(record.offset)
     }
@@ -288,18 +307,13 @@ class Recovery {
 
   #keepScanned(bytes: Buffer, record: ScannedRecord, segment: number, rows: SidecarRows): void {
     const head = readHead(bytes, record.startByte, record.endByte)
-    const key = this.memory.key(head.tenantNo, head.sourceNo, head.batchId)
+    const key = this.#records.memory.key(head.tenantNo, head.sourceNo, head.batchId)
     const row = { ...head, ...record, segment, key }
     rows.add(row)
-    this.#keep(row)
+    this.#records.keep(row)
     if (record.seed !== undefined) {
-      this.index.setSeed(head.tenantNo, record.offset, record.seed)
+      this.#records.index.setSeed(head.tenantNo, record.offset, record.seed)
     }
-  }
-
-  #keep(record: KeyedRecord): void {
-    this.index.add(record)
-    this.memory.add(record.key, record.acceptedCount, record.rejectedCount)
   }
 
   /** Reads the last segment through, and opens it for more, or a new one behind it. */

@@ -15,13 +15,16 @@ import { join } from 'node:path'
 import type { Clock } from '../kit/clock.ts'
 import { errnoOf, MillraceError } from '../kit/errors.ts'
 import { type FileSystem, replaceFile } from '../kit/files.ts'
-import type { BatchKey, BatchMemory } from './batch-memory.ts'
+import { AppendOnce } from './append-once.ts'
+import type { BatchKey } from './batch-key.ts'
+import type { BatchMemory } from './batch-memory.ts'
 import type { DiskReserve } from './disk-reserve.ts'
 import type { WriterEpoch } from './epoch.ts'
 import { type Appended, type BatchEntry, LogBusy, type LogWriter } from './event-log.ts'
 import { appendRecord, Slab } from './record.ts'
 import { createSegment, type OpenSegment, type RecoveredLog } from './recovery.ts'
 import { encodeHeader, type SegmentHeader, segmentName } from './segment.ts'
+import type { RetainedSegments } from './segment-facts.ts'
 import { sidecarName } from './sidecar.ts'
 import type { KeyedRecord, TenantIndex } from './tenant-index.ts'
 
@@ -57,7 +60,6 @@ interface Tail {
 
 interface Waiter {
   readonly record: KeyedRecord
-  readonly flight: string
   readonly resolve: (appended: Appended) => void
   readonly reject: (error: Error) => void
 }
@@ -77,8 +79,8 @@ export class SegmentWriter implements LogWriter {
   readonly #options: WriterOptions
   readonly #index: TenantIndex
   readonly #memory: BatchMemory
-  /** Appends by batch that are not durable yet: a second one joins the first. */
-  readonly #flights = new Map<string, Promise<Appended>>()
+  readonly #segments: RetainedSegments
+  readonly #once: AppendOnce
   #open: OpenSegment
   #durable: Tail
   #gathering: Group | undefined
@@ -101,22 +103,28 @@ export class SegmentWriter implements LogWriter {
     this.#options = options
     this.#index = recovered.index
     this.#memory = recovered.memory
+    this.#segments = recovered.segments
+    this.#once = new AppendOnce(options, recovered.memory)
     this.#open = recovered.open
     this.#epoch = recovered.epoch
     this.#durable = tailOf(recovered.open)
   }
 
   append(entry: BatchEntry): Promise<Appended> {
-    if (this.#fence !== undefined) return Promise.reject(this.#fence)
-    if (this.#closing !== undefined) return Promise.reject(new LogBusy('the log is closed'))
-    const { tenantNo, sourceNo, batchId } = entry
-    const key = this.#memory.key(tenantNo, sourceNo, batchId)
-    const known = this.#memory.get(key)
-    if (known !== undefined) return Promise.resolve(duplicateOf(entry, { ...known, offset: -1 }))
-    const flight = `${tenantNo}/${sourceNo}/${batchId}`
-    const first = this.#flights.get(flight)
-    if (first !== undefined) return first.then((appended) => duplicateOf(entry, appended))
+    const closed = this.#closed()
+    if (closed !== undefined) return Promise.reject(closed)
+    return this.#once.append(entry, this.#store)
+  }
 
+  #closed(): Error | undefined {
+    return (
+      this.#fence ?? (this.#closing === undefined ? undefined : new LogBusy('the log is closed'))
+    )
+  }
+
+  readonly #store = (entry: BatchEntry, key: BatchKey): Promise<Appended> => {
+    const closed = this.#closed()
+    if (closed !== undefined) return Promise.reject(closed)
     const { reserve } = this.#options
     if (reserve.isShort()) return Promise.reject(reserve.error())
     const waitingBytes = this.waitingBytes()
@@ -128,12 +136,10 @@ export class SegmentWriter implements LogWriter {
     }
     try {
       const { group, record } = this.#encode(entry, key)
-      const appended = new Promise<Appended>((resolve, reject) => {
-        group.waiters.push({ record, flight, resolve, reject })
-      })
-      this.#flights.set(flight, appended)
       this.#running ??= this.#run()
-      return appended
+      return new Promise<Appended>((resolve, reject) => {
+        group.waiters.push({ record, resolve, reject })
+      })
     } catch (error) {
       return Promise.reject(error)
     }
@@ -258,12 +264,12 @@ export class SegmentWriter implements LogWriter {
     const { rows } = this.#open
     for (const { record } of group.waiters) {
       this.#index.add(record)
-      this.#memory.add(record.key, record.acceptedCount, record.rejectedCount)
+      this.#memory.add(record.key, record, record.segment)
+      this.#segments.add(record)
       rows.add(record)
     }
     this.#durable = group.end
-    for (const { record, flight, resolve } of group.waiters) {
-      this.#flights.delete(flight)
+    for (const { record, resolve } of group.waiters) {
       const { offset, acceptedCount, rejectedCount } = record
       resolve({ offset, duplicate: false, acceptedCount, rejectedCount, conflict: false })
     }
@@ -291,10 +297,7 @@ export class SegmentWriter implements LogWriter {
   }
 
   #rejectAll(group: Group | undefined, error: Error): void {
-    for (const waiter of group?.waiters ?? []) {
-      this.#flights.delete(waiter.flight)
-      waiter.reject(error)
-    }
+    for (const { reject } of group?.waiters ?? []) reject(error)
   }
 
   /** Takes away what was left of a failed group: half a write, or half a new segment. */
@@ -342,6 +345,7 @@ export class SegmentWriter implements LogWriter {
   }
 
   async #drain(): Promise<void> {
+    await this.#once.settled()
     await this.#running
     await this.#sealing
     this.#options.reserve.close()
@@ -366,16 +370,6 @@ export class SegmentWriter implements LogWriter {
 
 function tailOf({ header, endByte, k, nextOffset }: OpenSegment): Tail {
   return { segment: header.segment, base: header.base, endByte, k, nextOffset }
-}
-
-/** What `entry` gets when `first` is there already under its batch id. */
-function duplicateOf(
-  entry: BatchEntry,
-  first: { offset: number; acceptedCount: number; rejectedCount: number },
-): Appended {
-  const { offset, acceptedCount, rejectedCount } = first
-  const conflict = entry.eventCount + entry.rejections.length !== acceptedCount + rejectedCount
-  return { offset, duplicate: true, acceptedCount, rejectedCount, conflict }
 }
 
 /** What an error that passes by itself costs its waiters; undefined for one that fences the log. */

@@ -1,11 +1,14 @@
 /**
- * What a sealed segment holds, in 40 bytes a record: so that a start need not read the segments.
+ * What a sealed segment holds, in 40 bytes a record: so that neither a start nor the question whether
+ * a batch is in it need read the segment.
  *
  * `<segment>.index` is a line of JSON and then rows (docs/formats/log.md). It is only a copy: tied
  * to the log's identity, the segment and its size by its header, checked as a whole, and made again
  * from the segment when it is missing or anything about it is wrong.
  */
 import { crc32 } from '../kit/checksum.ts'
+import type { BatchKey } from './batch-key.ts'
+import type { BatchCounts } from './batch-memory.ts'
 import { checkLine, writeCheck } from './record.ts'
 import type { SegmentHeader } from './segment.ts'
 import type { KeyedRecord } from './tenant-index.ts'
@@ -14,8 +17,16 @@ const SIDECAR_VERSION = 1
 const ROW_BYTES = 40
 const ROWS_MIN = 256
 
+const SIDECAR_NAME = /^(\d{16})\.index$/
+
 export function sidecarName(segment: number): string {
   return `${String(segment).padStart(16, '0')}.index`
+}
+
+/** The number in a sidecar's name, or undefined for other files. */
+export function segmentOfSidecar(name: string): number | undefined {
+  const match = SIDECAR_NAME.exec(name)
+  return match === null ? undefined : Number(match[1])
 }
 
 /** Gathers the rows of the open segment. */
@@ -37,6 +48,11 @@ export class SidecarRows {
     rows.setUint32(at + 32, record.key.c, true)
     rows.setUint32(at + 36, record.key.d, true)
     this.#length = at + ROW_BYTES
+  }
+
+  /** Of the records so far; not for changing. */
+  view(): DataView {
+    return new DataView(this.#rows.buffer, this.#rows.byteOffset, this.#length)
   }
 
   /** The sidecar's bytes; `segmentBytes` is the segment's size, its header included. */
@@ -66,6 +82,24 @@ export function readSidecar(
   headerEnd: number,
   segmentBytes: number,
 ): KeyedRecord[] | undefined {
+  const rows = checkedRows(bytes, header, segmentBytes)
+  if (rows === undefined) return undefined
+  const records: KeyedRecord[] = []
+  let startByte = headerEnd
+  for (let at = 0; at < rows.byteLength; at += ROW_BYTES) {
+    const record = readRow(rows, at, header, records.length, startByte)
+    records.push(record)
+    startByte = record.endByte
+  }
+  return startByte === segmentBytes ? records : undefined
+}
+
+/** The rows, unread, or undefined when this is not the sidecar of this segment at this size. */
+export function checkedRows(
+  bytes: Buffer,
+  header: Pick<SegmentHeader, 'logId' | 'segment' | 'base'>,
+  segmentBytes: number,
+): DataView | undefined {
   const end = bytes.indexOf('\n', 0, 'latin1') + 1
   if (end === 0) return undefined
   const rows = bytes.subarray(end)
@@ -79,16 +113,20 @@ export function readSidecar(
     facts.segment === header.segment &&
     facts.base === header.base &&
     facts.bytes === segmentBytes
-  if (!same) return undefined
-  const records: KeyedRecord[] = []
-  const view = viewOf(rows)
-  let startByte = headerEnd
-  for (let at = 0; at < rows.length; at += ROW_BYTES) {
-    const record = readRow(view, at, header, records.length, startByte)
-    records.push(record)
-    startByte = record.endByte
+  return same ? viewOf(rows) : undefined
+}
+
+/** Counts of a batch among rows. They stand in the order of offsets, so all are looked at. */
+export function findBatch(rows: DataView, key: BatchKey): BatchCounts | undefined {
+  for (let at = 0; at < rows.byteLength; at += ROW_BYTES) {
+    if (rows.getUint32(at + 24, true) !== key.a || rows.getUint32(at + 28, true) !== key.b) continue
+    if (rows.getUint32(at + 32, true) !== key.c || rows.getUint32(at + 36, true) !== key.d) continue
+    return {
+      acceptedCount: rows.getUint32(at + 8, true),
+      rejectedCount: rows.getUint32(at + 12, true),
+    }
   }
-  return startByte === segmentBytes ? records : undefined
+  return undefined
 }
 
 /** What a sidecar says by itself: for a segment whose header is damaged, or that is missing. */

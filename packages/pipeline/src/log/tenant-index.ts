@@ -1,12 +1,15 @@
 /**
  * Where each tenant's records stand: what lets a reader take one tenant's bytes and nobody else's.
  *
- * Per tenant, columns in typed arrays with one row for a record (48 bytes) and running sums, so
+ * Per tenant, columns in typed arrays with one row for a record (56 bytes) and running sums, so
  * that what waits from an offset on is exact and costs a binary search. Neighbouring records become
  * one piece when a read is planned. Rows are added only once a record is on stable storage: what is
  * not in here does not exist for any reader.
+ *
+ * Rows of delivered records are forgotten (`floor`): queries have them from the lake. The sums go
+ * on, so the totals stay exact.
  */
-import type { BatchKey } from './batch-memory.ts'
+import type { BatchKey } from './batch-key.ts'
 import type { Pending, TenantTotals } from './event-log.ts'
 
 /** One durable record and where it stands. */
@@ -65,22 +68,30 @@ const ROWS_MIN = 16
 const COLUMNS = 7
 const [OFFSET, SEGMENT, START, RECEIVED, BYTES, ACCEPTED, REJECTED] = [0, 1, 2, 3, 4, 5, 6]
 
-/** Rows of one tenant. Row `count` holds only the sums: the totals. */
+/** What is counted without a row. */
+export type GoneRecords = Omit<TenantTotals, 'damagedCount'>
+
+/** Rows of one tenant. Row `count` holds only the sums: the totals, rows that are gone included. */
 class TenantRows {
   count = 0
+  /** Records of which there is no row any more; each has an offset below `floor`. */
+  goneCount = 0
+  floor = 0
   #cells = new Float64Array(ROWS_MIN * COLUMNS)
   /** Offsets of records that cannot be read. Rare, so it stands beside the rows. */
   readonly damaged = new Set<number>()
   /** By offset: the seed of a record whose neighbour's `k` is damaged. */
   readonly seeds = new Map<number, number>()
   damagedEvents = 0
+  /** Rows before this one are gone, but still take their place. */
+  #first = 0
 
   at(row: number, column: number): number {
-    return this.#cells[row * COLUMNS + column]!
+    return this.#cells[(this.#first + row) * COLUMNS + column]!
   }
 
   add(record: StoredRecord): void {
-    const row = this.count * COLUMNS
+    const row = (this.#first + this.count) * COLUMNS
     if (row + 2 * COLUMNS > this.#cells.length) {
       const larger = new Float64Array(this.#cells.length * 2)
       larger.set(this.#cells)
@@ -96,6 +107,35 @@ class TenantRows {
     cells[next + ACCEPTED] = cells[row + ACCEPTED]! + record.acceptedCount
     cells[next + REJECTED] = cells[row + REJECTED]! + record.rejectedCount
     this.count++
+  }
+
+  /** Counts records that get no row. Only while there is no row. */
+  addGone(gone: GoneRecords, floor: number): void {
+    const row = this.#first * COLUMNS
+    this.#cells[row + ACCEPTED]! += gone.acceptedCount
+    this.#cells[row + REJECTED]! += gone.rejectedCount
+    this.goneCount += gone.recordCount
+    this.floor = floor
+  }
+
+  /** Forgets the rows below an offset; gives memory back once half of the rows are gone. */
+  forget(belowOffset: number): void {
+    const gone = this.from(belowOffset)
+    if (gone === 0) return
+    this.floor = this.at(gone - 1, OFFSET) + 1
+    for (const offset of this.damaged) if (offset < this.floor) this.damaged.delete(offset)
+    for (const offset of this.seeds.keys()) if (offset < this.floor) this.seeds.delete(offset)
+    this.#first += gone
+    this.count -= gone
+    this.goneCount += gone
+    if (this.#first < this.count) return
+    const start = this.#first * COLUMNS
+    let length = ROWS_MIN * COLUMNS
+    while (length < (this.count + 1) * COLUMNS) length *= 2
+    const kept = new Float64Array(length)
+    kept.set(this.#cells.subarray(start, start + (this.count + 1) * COLUMNS))
+    this.#cells = kept
+    this.#first = 0
   }
 
   /** The first row with this offset or a later one. */
@@ -120,12 +160,25 @@ export class TenantIndex {
   readonly #tenants = new Map<number, TenantRows>()
 
   add(record: StoredRecord): void {
-    let rows = this.#tenants.get(record.tenantNo)
-    if (rows === undefined) {
-      rows = new TenantRows()
-      this.#tenants.set(record.tenantNo, rows)
-    }
-    rows.add(record)
+    this.#rowsOf(record.tenantNo).add(record)
+  }
+
+  /**
+   * Counts records below `floor` that are not kept here: those of dropped segments, and at start
+   * those that the lake has. Only before any is added for this tenant.
+   */
+  addGone(tenantNo: number, gone: GoneRecords, floor: number): void {
+    this.#rowsOf(tenantNo).addGone(gone, floor)
+  }
+
+  /** Forgets where the tenant's records below an offset stand; they stay in the totals. */
+  forget(tenantNo: number, belowOffset: number): void {
+    this.#tenants.get(tenantNo)?.forget(belowOffset)
+  }
+
+  /** Some of the tenant's records below this offset are not here any more; none above it is missing. */
+  floor(tenantNo: number): number {
+    return this.#tenants.get(tenantNo)?.floor ?? 0
   }
 
   tenants(): readonly number[] {
@@ -139,7 +192,7 @@ export class TenantIndex {
     return {
       acceptedCount: rows.at(count, ACCEPTED),
       rejectedCount: rows.at(count, REJECTED),
-      recordCount: count,
+      recordCount: rows.goneCount + count,
       damagedCount: rows.damagedEvents,
     }
   }
@@ -223,6 +276,15 @@ export class TenantIndex {
       skippedEventCount: skipped.eventCount,
       nextOffset: rows.at(row - 1, OFFSET) + 1,
     }
+  }
+
+  #rowsOf(tenantNo: number): TenantRows {
+    let rows = this.#tenants.get(tenantNo)
+    if (rows === undefined) {
+      rows = new TenantRows()
+      this.#tenants.set(tenantNo, rows)
+    }
+    return rows
   }
 }
 
