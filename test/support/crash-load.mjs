@@ -20,6 +20,13 @@ const KILL_IN_DELIVERY_MS = 2_000
 /** A life in which no delivery begins by then is ended all the same. */
 const DELIVERY_WAIT_MS = 10_000
 const ROWS_PER_QUERY = 10_000
+/** One key sends as a thousand sites do. */
+const UNLIMITED = ['key', 'tenant'].flatMap((level) => [
+  `--${level}-requests-per-second`,
+  '0',
+  `--${level}-mib-per-second`,
+  '0',
+])
 
 /**
  * @typedef {object} CrashReport
@@ -40,7 +47,8 @@ const ROWS_PER_QUERY = 10_000
  *   onKill?: (kill: number, acknowledged: number, readyMs: number) => void }} options
  * @returns {Promise<CrashReport>}
  */
-export async function crashUnderLoad(options) {
+export async function crashUnderLoad({ flags, ...rest }) {
+  const options = { ...rest, flags: [...flags, ...UNLIMITED] }
   const account = {
     acknowledged: new Set(),
     sent: new Set(),

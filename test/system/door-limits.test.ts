@@ -9,7 +9,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { brotliCompressSync, gzipSync } from 'node:zlib'
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   bearerToken,
@@ -124,6 +124,29 @@ const REFUSED: Record<string, readonly [sent: Sent | (() => Sent), status: numbe
       { headers: { 'Content-Encoding': 'br' }, body: brotliCompressSync(GOOD) },
       415,
       'unsupported_media_type',
+    ],
+    deflate: [
+      { headers: { 'Content-Encoding': 'deflate' }, body: deflateSync(GOOD) },
+      415,
+      'unsupported_media_type',
+    ],
+    'gzip in gzip': [
+      { headers: { 'Content-Encoding': 'gzip, gzip' }, body: gzipSync(gzipSync(GOOD)) },
+      415,
+      'unsupported_media_type',
+    ],
+    'two gzip members': [
+      { body: Buffer.concat([gzipSync(`[${GOOD},`), gzipSync(`${GOOD}]`)]) },
+      400,
+      'invalid_gzip',
+    ],
+    'bytes behind a gzip member': [
+      {
+        headers: { 'Content-Encoding': 'gzip' },
+        body: Buffer.concat([gzipSync(GOOD), Buffer.from('x')]),
+      },
+      400,
+      'invalid_gzip',
     ],
     'gzip that is none': [{ headers: { 'Content-Encoding': 'gzip' } }, 400, 'invalid_gzip'],
     'gzip that is cut': [{ body: gzipSync(GOOD).subarray(0, -9) }, 400, 'invalid_gzip'],

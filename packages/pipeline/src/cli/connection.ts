@@ -8,7 +8,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Problem } from '@millrace/protocol'
-import { MillraceError } from '../kit/errors.ts'
+import { errnoOf, MillraceError } from '../kit/errors.ts'
 
 export interface ConnectionFlags {
   readonly data?: string
@@ -136,6 +136,13 @@ async function request(url: string, init: RequestInit): Promise<Response> {
   try {
     return await fetch(url, init)
   } catch (error) {
+    const why = errnoOf((error as Error).cause) ?? ''
+    if (/CERT|TLS|SSL/.test(why)) {
+      throw new MillraceError('bad_input', `${new URL(url).origin} shows no certificate we trust`, {
+        cause: error,
+        hint: `${why}. Use the name in the certificate (--url); NODE_EXTRA_CA_CERTS adds an issuer.`,
+      })
+    }
     throw new MillraceError('not_running', `no server answers at ${new URL(url).origin}`, {
       cause: error,
       hint: 'Start the server (millrace start); if it was killed, the next start recovers by itself.',
@@ -146,10 +153,18 @@ async function request(url: string, init: RequestInit): Promise<Response> {
 /** An error answer as an error: `status` is kept for callers that branch. */
 export class RefusedError extends MillraceError {
   readonly status: number
-  constructor(status: number, message: string, hint: string | undefined) {
+  /** The pause that the server asks for. */
+  readonly retryAfterMs: number
+  constructor(status: number, message: string, hint: string | undefined, retryAfterMs = 0) {
     super('refused', message, hint === undefined ? {} : { hint })
     this.status = status
+    this.retryAfterMs = retryAfterMs
   }
+}
+
+/** `Retry-After` in seconds, as our server writes it; 0 where there is none. */
+export function retryAfterMsOf(header: string | null | undefined): number {
+  return /^\d{1,4}$/.test(header ?? '') ? Number(header) * 1_000 : 0
 }
 
 async function refusal(response: Response): Promise<RefusedError> {
@@ -167,6 +182,7 @@ async function refusal(response: Response): Promise<RefusedError> {
     response.status,
     said === '' ? `the server answered ${response.status}` : said,
     problem.hint,
+    retryAfterMsOf(response.headers.get('retry-after')),
   )
 }
 

@@ -5,6 +5,8 @@ import { limits } from '@millrace/protocol'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { acceptBatch, type Door } from '../collector/accept-batch.ts'
+import { LoadGate } from '../collector/load-gate.ts'
+import { Quota } from '../collector/quota.ts'
 import { systemRandom } from '../kit/clock.ts'
 import { MillraceError } from '../kit/errors.ts'
 import { openMemoryLog } from '../log/memory-log.ts'
@@ -127,6 +129,8 @@ async function door() {
   if (tenant === 'exists') throw new Error('a new store is empty')
   const clock = { now: () => 1_763_900_000_000 }
   const log = openMemoryLog({ clock, random: systemRandom })
+  const free = { requestsPerSecond: 0, bytesPerSecond: 0 }
+  const quota = new Quota({ key: free, tenant: free, server: free })
   const real: Door = {
     log,
     store,
@@ -134,6 +138,12 @@ async function door() {
     stamp: () => '{}',
     clock,
     observer: { accepted: () => {} },
+    gate: new LoadGate({
+      quota,
+      overdue: () => false,
+      elapsed: () => 0,
+      turns: { takes: () => true },
+    }),
   }
   const sent: string[] = []
   const state = { failAt: Number.POSITIVE_INFINITY }

@@ -287,7 +287,8 @@ async function sendLines(
           ? error.status === 429 || error.status >= 500
           : error instanceof MillraceError && error.code === 'not_running'
       if (!again || attempt >= ATTEMPTS_MAX) throw error
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+      const askedMs = error instanceof RefusedError ? error.retryAfterMs : 0
+      await new Promise((resolve) => setTimeout(resolve, Math.max(RETRY_MS, askedMs)))
     }
   }
 }

@@ -23,8 +23,9 @@ import {
   RECORD_FLAGS,
 } from '../log/event-log.ts'
 import type { TenantStore } from '../tenants/tenant-store.ts'
-import { type AuthorizeBearer, admit, type Sender } from './admit.ts'
+import { type AuthorizeBearer, admit, admitByHead, type Sender } from './admit.ts'
 import { type DecodedBatch, decodeBatch } from './decode.ts'
+import type { LoadGate } from './load-gate.ts'
 
 /** What the outcome of a batch tells others: the counters, and people who watch arrivals. */
 export interface AcceptObserver {
@@ -38,6 +39,7 @@ export interface Door {
   readonly stamp: (headers: IncomingHttpHeaders) => string
   readonly clock: Clock
   readonly observer: AcceptObserver
+  readonly gate: LoadGate
 }
 
 export interface BatchRequest {
@@ -48,9 +50,27 @@ export interface BatchRequest {
   readonly sourceName: string | undefined
   /** Stands in for an envelope's `batchId` (header `Idempotency-Key`). */
   readonly idempotencyKey: string | undefined
+  /** Whom `acceptHead` has let in; undefined: yet to be asked. */
+  readonly sender?: Sender | undefined
 }
 
 const BATCH_ID = new RegExp(BATCH_ID_PATTERN)
+
+/**
+ * What the head of a request decides before its body is read or kept: undefined when only the body
+ * will tell who sends. `bytes` is what the body is said to have.
+ */
+export function acceptHead(
+  { store, gate }: Door,
+  head: Pick<BatchRequest, 'writeKey' | 'headers'>,
+  bytes: number,
+): Sender | Problem | undefined {
+  const busy = gate.busy()
+  if (busy !== undefined) return busy
+  const sender = admitByHead(store, head)
+  if (sender === undefined || !('source' in sender)) return sender
+  return gate.take(sender, bytes) ?? sender
+}
 
 export async function acceptBatch(
   door: Door,
@@ -60,9 +80,7 @@ export async function acceptBatch(
   if (!decoded.ok) return decoded.problem
   const { batch } = decoded
 
-  const { headers, sourceName } = request
-  const writeKey = request.writeKey ?? batch.key
-  const admitted = admit(door.store, door.authorizeBearer, { writeKey, headers, sourceName })
+  const admitted = request.sender ?? admitWhole(door, request, batch.key)
   // A write key is known at once, and an await that waits for nothing still costs its turn.
   const sender = admitted instanceof Promise ? await admitted : admitted
   if (!('source' in sender)) return sender
@@ -80,7 +98,7 @@ export async function acceptBatch(
     return { batchId, accepted: 0, rejected: [], duplicate: false }
   }
 
-  const entry = entryOf(batch, batchId, sender, door.clock.now(), door.stamp(headers))
+  const entry = entryOf(batch, batchId, sender, door.clock.now(), door.stamp(request.headers))
   let appended: Appended
   try {
     appended = await door.log.append(entry)
@@ -94,6 +112,19 @@ export async function acceptBatch(
   }
   const rejected = batch.rejections.map(({ raw: _, ...rejection }) => rejection)
   return { batchId, accepted: batch.eventCount, rejected, duplicate: false }
+}
+
+/** Who sends is known now that the body is read; only now can he be charged for it. */
+function admitWhole(
+  { store, authorizeBearer, gate }: Door,
+  { body, headers, sourceName, ...request }: BatchRequest,
+  keyOfBody: string | undefined,
+): Sender | Problem | Promise<Sender | Problem> {
+  const charge = (sender: Sender | Problem) =>
+    'source' in sender ? (gate.take(sender, body.length) ?? sender) : sender
+  const writeKey = request.writeKey ?? keyOfBody
+  const admitted = admit(store, authorizeBearer, { writeKey, headers, sourceName })
+  return admitted instanceof Promise ? admitted.then(charge) : charge(admitted)
 }
 
 function entryOf(
@@ -122,7 +153,7 @@ function entryOf(
 
 /** The log's own refusals become answers; anything else is a fault of ours and is thrown on. */
 function refusalOf(error: unknown): Problem {
-  if (error instanceof LogBusy) return problem('unavailable', 'the log is busy')
+  if (error instanceof LogBusy) return problem('unavailable', error.message)
   if (error instanceof MillraceError && error.code === 'disk_full')
     return problem('disk_full', 'the log has no room')
   if (error instanceof MillraceError && error.code === 'disk_failed')

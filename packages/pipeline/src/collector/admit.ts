@@ -29,9 +29,20 @@ export interface Credentials {
   readonly sourceName: string | undefined
 }
 
+type Sources = Pick<TenantStore, 'sourceByKey' | 'sources'>
+
+/** Before the body is read; undefined when the body, or the check of a token, must tell. */
+export function admitByHead(
+  store: Sources,
+  { writeKey, headers }: Omit<Credentials, 'sourceName'>,
+): Sender | Problem | undefined {
+  if (writeKey === undefined || headers.authorization !== undefined) return undefined
+  return admitByKey(store, writeKey, headers.origin)
+}
+
 /** At once for a write key; a token's signature is checked elsewhere and takes a while. */
 export function admit(
-  store: Pick<TenantStore, 'sourceByKey' | 'sources'>,
+  store: Sources,
   authorizeBearer: AuthorizeBearer,
   { writeKey, headers, sourceName }: Credentials,
 ): Sender | Problem | Promise<Sender | Problem> {
@@ -41,16 +52,18 @@ export function admit(
       return sourceOf(store.sources(principal.tenant.tenantNo), sourceName)
     })
   }
-  const source = writeKey === undefined ? undefined : store.sourceByKey(writeKey)
-  if (source === undefined) {
-    return problem(
-      'unauthorized',
-      writeKey === undefined ? 'no write key and no token' : 'the write key is not known',
-    )
-  }
-  return (
-    refusedOrigin(source, headers.origin) ?? { tenantNo: source.tenantNo, source, server: false }
-  )
+  if (writeKey === undefined) return problem('unauthorized', 'no write key and no token')
+  return admitByKey(store, writeKey, headers.origin)
+}
+
+function admitByKey(
+  store: Sources,
+  writeKey: string,
+  origin: string | undefined,
+): Sender | Problem {
+  const source = store.sourceByKey(writeKey)
+  if (source === undefined) return problem('unauthorized', 'the write key is not known')
+  return refusedOrigin(source, origin) ?? { tenantNo: source.tenantNo, source, server: false }
 }
 
 function sourceOf(sources: readonly Source[], name: string | undefined): Sender | Problem {

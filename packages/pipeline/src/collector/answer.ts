@@ -3,7 +3,8 @@
  * cannot come to say different things.
  */
 import type { Acknowledgement, Problem } from '@millrace/protocol'
-import { RETRY_AFTER_SECONDS } from '../kit/responses.ts'
+import { retryAfterSeconds } from '../kit/responses.ts'
+import { rateLimitFields, type Throttled } from './quota-answer.ts'
 
 export interface Answer {
   readonly status: number
@@ -13,7 +14,10 @@ export interface Answer {
 }
 
 /** `origin`: the request's header, if it has one. */
-export function answerTo(outcome: Acknowledgement | Problem, origin: string | undefined): Answer {
+export function answerTo(
+  outcome: Acknowledgement | Problem | Throttled,
+  origin: string | undefined,
+): Answer {
   const text = JSON.stringify(outcome)
   const failed = 'code' in outcome ? outcome : undefined
   const status = failed?.status ?? 202
@@ -27,7 +31,11 @@ export function answerTo(outcome: Acknowledgement | Problem, origin: string | un
   if (failed?.code !== 'forbidden_origin') headers.push(...corsHeaders(origin))
   if (status === 401) headers.push('WWW-Authenticate', 'Bearer')
   if (status === 405) headers.push('Allow', 'POST, OPTIONS')
-  if (status === 429 || status === 503) headers.push('Retry-After', RETRY_AFTER_SECONDS)
+  if ('limit' in outcome) {
+    headers.push('Retry-After', String(outcome.retryAfterSeconds), ...rateLimitFields(outcome))
+  } else if (status === 429 || status === 503) {
+    headers.push('Retry-After', String(retryAfterSeconds()))
+  }
   return { status, headers, text }
 }
 

@@ -7,17 +7,22 @@
  * the connection, unread, for good. What is answered here is answered as ingest-route.ts would; a
  * differential test over sockets holds that.
  *
+ * A request that its head already refuses (a quota, a key that is not known) has its body counted off
+ * and dropped as it comes, and the connection stays good.
+ *
  * Bounds: one chunk read ahead of the request under way, then the socket is paused; a body of
- * BODY_BYTES_MAX; the server's own timeouts, looked after once a second; no answer is written before
- * the one before it has left.
+ * BODY_BYTES_MAX, and all that are being received within the gate's room; the server's own timeouts,
+ * looked after once a second; no answer is written before the one before it has left.
  */
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Acknowledgement, Problem } from '@millrace/protocol'
-import { acceptBatch, type Door } from './accept-batch.ts'
+import { acceptBatch, acceptHead, type Door } from './accept-batch.ts'
+import type { Sender } from './admit.ts'
 import { answerTo } from './answer.ts'
 import { FAULT, type IngestObserver } from './ingest-route.ts'
 import { type HeadFrame, lengthInFrame, readFrame } from './plain-head.ts'
+import { SLOW_BODY } from './request-body.ts'
 
 export interface LaneTimeouts {
   /** From the connection to its first byte. */
@@ -26,6 +31,8 @@ export interface LaneTimeouts {
   readonly bodyMs: number
   /** From an answer to the next request. */
   readonly keepAliveMs: number
+  /** From an answer to its last byte's leaving. */
+  readonly drainMs: number
 }
 
 interface Lane {
@@ -84,13 +91,21 @@ export class FastLane {
 class Connection {
   readonly #lane: Lane
   readonly #socket: Socket
-  readonly #left: () => void
+  readonly #onClose: () => void
   /** The last request's head: the next one is most often the same but for its length. */
   #frame: HeadFrame | undefined
-  /** A request whose body is still coming, and how many of its bytes are missing. */
+  /** A request that is still coming, and how many of the bytes it is waited for are missing. */
   #parts: Buffer[] = []
   #missing = 0
-  #state: 'new' | 'idle' | 'receiving' | 'answering' = 'new'
+  /** Where the body of the request under way begins, and ends. */
+  #bodyStart = 0
+  #bodyEnd = 0
+  /** Who sends it, as its head says. */
+  #sender: Sender | undefined
+  /** Why its body is not kept, in state `dropping`. */
+  #refusal: Problem | undefined
+  #reservedBytes = 0
+  #state: 'new' | 'idle' | 'head' | 'receiving' | 'dropping' | 'answering' = 'new'
   /** Bytes that came while a request was under way. */
   #behind: Buffer | undefined
   #startedMs: number
@@ -108,27 +123,42 @@ class Connection {
   constructor(lane: Lane, socket: Socket, left: () => void) {
     this.#lane = lane
     this.#socket = socket
-    this.#left = left
+    this.#onClose = () => {
+      this.#release()
+      left()
+    }
     this.#startedMs = lane.elapsed()
     socket.on('data', this.#onData).on('end', this.#onEnd).on('error', this.#onError)
-    socket.on('close', left)
+    socket.on('close', this.#onClose)
   }
 
   #receive(chunk: Buffer): void {
     if (this.#state === 'answering') {
       this.#behind = this.#behind === undefined ? chunk : Buffer.concat([this.#behind, chunk])
       this.#socket.pause()
-    } else if (this.#state === 'receiving') {
-      this.#parts.push(chunk)
-      this.#missing -= chunk.length
-      if (this.#missing > 0) return
-      const bytes = Buffer.concat(this.#parts)
-      this.#parts = []
-      this.#read(bytes)
-    } else {
+    } else if (this.#state === 'new' || this.#state === 'idle') {
       this.#startedMs = this.#lane.elapsed()
       this.#read(chunk)
+    } else {
+      this.#missing -= chunk.length
+      if (this.#state !== 'dropping') this.#parts.push(chunk)
+      if (this.#missing <= 0) this.#complete(chunk)
     }
+  }
+
+  /** All that was waited for is there; `last` may hold more than that. */
+  #complete(last: Buffer): void {
+    if (this.#state === 'dropping') {
+      if (this.#missing < 0) this.#keepBehind(last.subarray(last.length + this.#missing))
+      this.#state = 'answering'
+      this.#answer(this.#refusal!)
+      return
+    }
+    const bytes = Buffer.concat(this.#parts)
+    this.#parts = []
+    this.#release()
+    if (this.#state === 'head') this.#read(bytes)
+    else this.#take(bytes)
   }
 
   /** `bytes` begin with a request's head. */
@@ -141,26 +171,70 @@ class Connection {
       this.#handOver(bytes)
       return
     }
-    const bodyEnd = bodyStart + length
-    if (bytes.length < bodyEnd) {
-      this.#parts.push(bytes)
-      this.#missing = bodyEnd - bytes.length
-      this.#state = 'receiving'
+    this.#bodyStart = bodyStart
+    this.#bodyEnd = bodyStart + length
+    if (bytes.length === bodyStart) {
+      this.#await('head', bytes, 1)
       return
     }
-    if (bytes.length > bodyEnd) {
-      this.#behind = bytes.subarray(bodyEnd)
-      this.#socket.pause()
+    const { door } = this.#lane
+    const sender = acceptHead(door, this.#frame!.head, length)
+    if (sender !== undefined && !('source' in sender)) {
+      this.#refuse(sender, bytes)
+      return
     }
+    this.#sender = sender
+    if (bytes.length >= this.#bodyEnd) this.#take(bytes)
+    else this.#receiveRest(bytes, length)
+  }
+
+  #receiveRest(bytes: Buffer, length: number): void {
+    const full = this.#lane.door.gate.reserve(length)
+    if (full !== undefined) {
+      this.#refuse(full, bytes)
+      return
+    }
+    this.#reservedBytes = length
+    this.#await('receiving', bytes, this.#bodyEnd - bytes.length)
+  }
+
+  #await(state: 'head' | 'receiving', bytes: Buffer, missing: number): void {
+    this.#parts.push(bytes)
+    this.#missing = missing
+    this.#state = state
+  }
+
+  /** Answers once the body is over, none of which is kept. */
+  #refuse(refusal: Problem, bytes: Buffer): void {
+    this.#refusal = refusal
+    this.#missing = this.#bodyEnd - bytes.length
+    this.#state = 'dropping'
+    if (this.#missing <= 0) this.#complete(bytes)
+  }
+
+  /** `bytes` hold the whole request. */
+  #take(bytes: Buffer): void {
+    if (bytes.length > this.#bodyEnd) this.#keepBehind(bytes.subarray(this.#bodyEnd))
     this.#state = 'answering'
     const { head } = this.#frame!
     acceptBatch(this.#lane.door, {
-      body: bytes.subarray(bodyStart, bodyEnd),
+      body: bytes.subarray(this.#bodyStart, this.#bodyEnd),
       headers: head.headers,
       writeKey: head.writeKey,
       sourceName: head.sourceName,
       idempotencyKey: head.idempotencyKey,
+      sender: this.#sender,
     }).then(this.#onAnswer, this.#onFault)
+  }
+
+  #keepBehind(bytes: Buffer): void {
+    this.#behind = bytes
+    this.#socket.pause()
+  }
+
+  #release(): void {
+    this.#lane.door.gate.release(this.#reservedBytes)
+    this.#reservedBytes = 0
   }
 
   /** Of the body, if all of the head is there and it is plain; the head is then `#frame`'s. */
@@ -215,8 +289,8 @@ class Connection {
   #handOver(bytes: Buffer): void {
     const socket = this.#socket
     socket.off('data', this.#onData).off('end', this.#onEnd).off('error', this.#onError)
-    socket.off('close', this.#left)
-    this.#left()
+    socket.off('close', this.#onClose)
+    this.#onClose()
     socket.unshift(bytes)
     this.#lane.ordinary(socket)
     socket.resume()
@@ -224,7 +298,7 @@ class Connection {
 
   #ended(): void {
     this.#isLast = true
-    if (this.#state === 'receiving') this.#socket.write(CUT_SHORT)
+    if (this.#isComing()) this.#socket.write(CUT_SHORT)
     if (this.#state !== 'answering') this.#socket.destroySoon()
   }
 
@@ -237,16 +311,30 @@ class Connection {
     this.#socket.destroy()
   }
 
+  /** A request's body is not yet over. */
+  #isComing(): boolean {
+    return this.#state === 'head' || this.#state === 'receiving' || this.#state === 'dropping'
+  }
+
   closeIfLate(now: number): void {
-    const { firstByteMs, bodyMs, keepAliveMs } = this.#lane.timeouts
+    const { firstByteMs, bodyMs, keepAliveMs, drainMs } = this.#lane.timeouts
     const sinceMs = now - this.#startedMs
-    if (this.#state === 'idle' && sinceMs > keepAliveMs) this.#socket.destroy()
-    if (
+    if (this.#state === 'idle') {
+      const isStuck = sinceMs > drainMs && this.#socket.writableLength > 0
+      if (isStuck || sinceMs > keepAliveMs) this.#socket.destroy()
+    } else if (
       (this.#state === 'new' && sinceMs > firstByteMs) ||
-      (this.#state === 'receiving' && sinceMs > bodyMs)
+      (this.#isComing() && (sinceMs > bodyMs || this.#isSlow(sinceMs)))
     ) {
       this.#socket.write(TIMED_OUT)
       this.#socket.destroySoon()
     }
+  }
+
+  #isSlow(sinceMs: number): boolean {
+    const { graceMs, bytesPerSecondMin } = SLOW_BODY
+    const receivedBytes =
+      this.#state === 'head' ? 0 : this.#bodyEnd - this.#missing - this.#bodyStart
+    return sinceMs > graceMs && receivedBytes < (sinceMs / 1_000) * bytesPerSecondMin
   }
 }

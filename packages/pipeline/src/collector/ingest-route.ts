@@ -6,10 +6,10 @@
  * because the write key and the source's origins decide, and no cookie is ever read here.
  */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
-import { type Acknowledgement, type Problem, problem } from '@millrace/protocol'
-import { acceptBatch, type BatchRequest, type Door } from './accept-batch.ts'
+import { type Acknowledgement, limits, type Problem, problem } from '@millrace/protocol'
+import { acceptBatch, acceptHead, type BatchRequest, type Door } from './accept-batch.ts'
 import { answerTo, preflightHeaders } from './answer.ts'
-import { readBody } from './request-body.ts'
+import { readBody, saidLength } from './request-body.ts'
 
 export const INGEST_PATH = '/v1/events'
 
@@ -30,9 +30,9 @@ export function ingestRoute(
     const url = request.url ?? ''
     if (!isIngestUrl(url)) return false
     const startedMs = elapsed()
-    const answer = (outcome: Acknowledgement | Problem) => {
+    const answer = (outcome: Acknowledgement | Problem, isLast = false) => {
       observer.answered('code' in outcome ? outcome.code : 'accepted', elapsed() - startedMs)
-      send(request, response, outcome)
+      send(request, response, outcome, isLast)
     }
     if (request.method === 'OPTIONS') {
       const { origin } = request.headers
@@ -49,12 +49,23 @@ export function ingestRoute(
       answer(problem('unsupported_media_type', `Content-Type ${found}`))
       return true
     }
-    readBody(request, (body) => {
-      if (!body.ok) return answer(body.problem)
-      acceptBatch(door, batchRequest(url, request.headers, body.bytes)).then(answer, (error) => {
-        observer.failed(error)
-        answer(FAULT)
-      })
+    const head = batchHead(url, request.headers)
+    const saidBytes = Math.min(saidLength(request) ?? 0, limits.BODY_BYTES_MAX)
+    const sender = acceptHead(door, head, saidBytes)
+    if (sender !== undefined && !('source' in sender)) {
+      answer(sender)
+      return true
+    }
+    readBody(request, door.gate, (body) => {
+      if (!body.ok) return answer(body.problem, body.isLast)
+      if (sender !== undefined) door.gate.correct(sender, body.bytes.length - saidBytes)
+      acceptBatch(door, { ...head, body: body.bytes, sender }).then(
+        (outcome) => answer(outcome),
+        (error) => {
+          observer.failed(error)
+          answer(FAULT)
+        },
+      )
     })
     return true
   }
@@ -84,10 +95,9 @@ export function urlFacts(url: string): UrlFacts {
   return { key: query.get('key') ?? undefined, source: query.get('source') ?? undefined }
 }
 
-function batchRequest(url: string, headers: IncomingHttpHeaders, body: Buffer): BatchRequest {
+function batchHead(url: string, headers: IncomingHttpHeaders): Omit<BatchRequest, 'body'> {
   const { key, source } = urlFacts(url)
   return {
-    body,
     headers,
     writeKey: key ?? headerText(headers, 'x-write-key'),
     sourceName: source,
@@ -104,14 +114,22 @@ function send(
   request: IncomingMessage,
   response: ServerResponse,
   outcome: Acknowledgement | Problem,
+  isLast: boolean,
 ): void {
   const { status, headers, text } = answerTo(outcome, request.headers.origin)
   response.sendDate = false
-  if (request.complete) {
+  if (isLast) {
+    response.writeHead(status, [...headers, 'Connection', 'close']).end(text)
+    return
+  }
+  const length = saidLength(request)
+  if (request.complete || (length !== undefined && length <= limits.BODY_BYTES_MAX)) {
+    // What is still to come is counted off and dropped; the connection stays good.
+    request.resume()
     response.writeHead(status, headers as string[]).end(text)
     return
   }
-  // What is left of a refused body would be taken for the next request.
+  // Nobody knows how much is left of a refused body, and it would be taken for the next request.
   response.writeHead(status, [...headers, 'Connection', 'close']).write(text)
   discardRest(request, () => response.end())
 }

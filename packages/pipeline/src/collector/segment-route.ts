@@ -11,6 +11,7 @@ import { Hono } from 'hono'
 import { acceptBatch, type Door } from './accept-batch.ts'
 import { answerTo, preflightHeaders } from './answer.ts'
 import { FAULT, type IngestObserver } from './ingest-route.ts'
+import type { LoadGate } from './load-gate.ts'
 import { type Body, readBody } from './request-body.ts'
 import { envelopeOfSegmentBatch } from './segment-batch.ts'
 
@@ -37,7 +38,7 @@ async function acceptSegmentBatch(
   door: Door,
   request: Request,
 ): Promise<Acknowledgement | Problem> {
-  const body = await readWebBody(request)
+  const body = await readWebBody(request, door.gate)
   if (!body.ok) return body.problem
   const translated = envelopeOfSegmentBatch(body.bytes, new Date(door.clock.now()).toISOString())
   if ('code' in translated) return translated
@@ -57,12 +58,12 @@ async function acceptSegmentBatch(
 }
 
 /** The framework's request as the hot route's reader wants it: the same limits, the same answers. */
-function readWebBody(request: Request): Promise<Body> {
+function readWebBody(request: Request, gate: LoadGate): Promise<Body> {
   const source = request.body === null ? Readable.from([]) : Readable.fromWeb(request.body as never)
   const like = Object.assign(source, {
     headers: Object.fromEntries(request.headers),
   }) as unknown as IncomingMessage
-  return new Promise((resolve) => readBody(like, resolve))
+  return new Promise((resolve) => readBody(like, gate, resolve))
 }
 
 /** Name, value, name, value … as the web's headers take them. */

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { type Logger, pino } from 'pino'
 import { DuckdbQueryEngine } from '../adapters/duckdb/query-engine.ts'
 import { openSqliteTenantStore } from '../adapters/sqlite/sqlite-tenant-store.ts'
+import type { QuotaRates } from '../collector/quota.ts'
 import { forkDeliveryWorker } from '../delivery/child-worker.ts'
 import { DeliveryScheduler } from '../delivery/scheduler.ts'
 import { systemClock, systemRandom } from '../kit/clock.ts'
@@ -30,10 +31,11 @@ import { openSigningKeys } from '../tenants/signing-keys.ts'
 import { TENANT_SCOPES, type Tenant, type TenantStore } from '../tenants/tenant-store.ts'
 import { createTokens } from '../tenants/tokens.ts'
 import type { Config } from './config.ts'
+import { connectionsThatFit } from './connections.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { type Demo, openDemo } from './demo.ts'
 import { composeDoors } from './doors.ts'
-import { type HttpServer, listen } from './http-server.ts'
+import { type HttpServer, type ListenOptions, listen } from './http-server.ts'
 
 const PROGRAMS = {
   delivery: fileURLToPath(new URL('../../dist/entrypoints/delivery-worker.js', import.meta.url)),
@@ -117,11 +119,14 @@ async function open(
   const authorize = createAuthorize({ ...makers, tokens })
   const links = createLinks(makers)
   const credentials = { makers, keys, tokens, authorize, links, issuer, writeKey }
-  const doors = composeDoors({ ...credentials, log, lake, run, queryMs, demo, logger })
-  server = await listen(doors, config)
+  const rates = ratesOf(config)
+  const doors = composeDoors({ ...credentials, log, lake, run, queryMs, demo, logger, rates })
+  server = await listen(doors, listenOptions(config, logger))
   const { url, close } = server
   closers.push(close)
-  await announce(folder, url)
+  // A certificate names the host that clients use, not the address of this machine.
+  const certified = config.tlsCert === undefined ? undefined : config.publicUrl
+  await announce(folder, certified ?? url)
   closers.push(() => rm(join(folder.path, 'server.json'), { force: true }))
   logger.info({ url, data: folder.path }, 'listening')
   return {
@@ -130,6 +135,38 @@ async function open(
     onDemoMessage: (message) => demo?.hear(message),
     fenced,
     stop,
+  }
+}
+
+function ratesOf(config: Config): QuotaRates {
+  const rates = (requestsPerSecond: number, mibPerSecond: number) => ({
+    requestsPerSecond,
+    bytesPerSecond: mibPerSecond * MIB,
+  })
+  return {
+    key: rates(config.keyRequestsPerSecond, config.keyMibPerSecond),
+    tenant: rates(config.tenantRequestsPerSecond, config.tenantMibPerSecond),
+    server: rates(config.serverRequestsPerSecond, config.serverMibPerSecond),
+  }
+}
+
+function listenOptions(config: Config, logger: Logger): ListenOptions {
+  const { host, port, tlsCert, tlsKey, maxConnections } = config
+  const max = connectionsThatFit(maxConnections)
+  if (max < maxConnections) {
+    logger.warn({ maxConnections, max }, 'fewer connections: the process may have too few files')
+  }
+  return {
+    host,
+    port,
+    limits: {
+      max,
+      maxPerAddress: config.maxConnectionsPerAddress,
+      trusted: config.trustedProxies,
+    },
+    certificate:
+      tlsCert === undefined || tlsKey === undefined ? undefined : { cert: tlsCert, key: tlsKey },
+    warn: (error) => logger.warn({ err: error }, 'the server works, but'),
   }
 }
 

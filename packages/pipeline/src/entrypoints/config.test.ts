@@ -44,6 +44,17 @@ test('without anything said, every setting has its default', () => {
     logKeepHours: 24,
     flushMib: 64,
     diskReserveMib: 64,
+    keyRequestsPerSecond: 1_000,
+    keyMibPerSecond: 10,
+    tenantRequestsPerSecond: 4_000,
+    tenantMibPerSecond: 40,
+    serverRequestsPerSecond: 0,
+    serverMibPerSecond: 0,
+    maxConnections: 10_000,
+    maxConnectionsPerAddress: 1_024,
+    trustedProxies: [],
+    tlsCert: undefined,
+    tlsKey: undefined,
   })
 })
 
@@ -86,6 +97,10 @@ describe('a value that cannot be used', () => {
     logKeepHours: ['', '-1', '8761', '1.', '1e2'],
     flushMib: ['0', '257'],
     diskReserveMib: ['-1', '65537', 'x'],
+    keyRequestsPerSecond: ['-1', '1.5', '1000001'],
+    maxConnections: ['0', 'many'],
+    trustedProxies: ['', 'proxy.example', '10.0.0.1,', '10.0.0.0/8'],
+    tlsCert: [''],
   }
   const cases = SETTINGS.flatMap(({ name, env, allowed }) =>
     (BAD[name] ?? []).map((text) => ({ name, env, text, allowed })),
@@ -106,6 +121,17 @@ describe('a value that cannot be used', () => {
   test('is passed over where a stronger one stands', () => {
     expect(read({ port: '1' }, { MILLRACE_PORT: 'x' }).port).toBe(1)
   })
+})
+
+test('addresses of proxies may have blanks between', () => {
+  const { trustedProxies } = read({ trustedProxies: '10.0.0.1, 2001:db8::1' })
+  expect(trustedProxies).toEqual(['10.0.0.1', '2001:db8::1'])
+})
+
+test('a certificate without its key is refused, and so is a key alone', () => {
+  for (const flags of [{ tlsCert: 'a.pem' }, { tlsKey: 'a.key' }] as Record<string, string>[])
+    expect(refusal(() => read(flags))).toMatchObject({ code: 'bad_config' })
+  expect(read({ tlsCert: 'a.pem', tlsKey: 'a.key' }).tlsKey).toBe(resolve('a.key'))
 })
 
 describe('the file', () => {

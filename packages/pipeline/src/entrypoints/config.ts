@@ -6,6 +6,7 @@
  * what is allowed. Nothing else of the server knows its environment.
  */
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { parse } from 'yaml'
 import { MillraceError } from '../kit/errors.ts'
@@ -28,6 +29,20 @@ export interface Config {
   readonly flushMib: number
   /** Events are refused while less is free on the disk; 0 is off. */
   readonly diskReserveMib: number
+  /** What a write key, a tenant, the whole server may send; 0: unlimited. */
+  readonly keyRequestsPerSecond: number
+  readonly keyMibPerSecond: number
+  readonly tenantRequestsPerSecond: number
+  readonly tenantMibPerSecond: number
+  readonly serverRequestsPerSecond: number
+  readonly serverMibPerSecond: number
+  readonly maxConnections: number
+  readonly maxConnectionsPerAddress: number
+  /** Addresses whose connections are many clients'. */
+  readonly trustedProxies: readonly string[]
+  /** PEM files, both or neither: the port speaks TLS. */
+  readonly tlsCert: string | undefined
+  readonly tlsKey: string | undefined
 }
 
 interface Setting {
@@ -47,6 +62,9 @@ const numberBetween = (low: number, high: number) => (text: string) =>
 
 const integerBetween = (low: number, high: number) => (text: string) =>
   /^\d{1,10}$/.test(text) && Number(text) >= low && Number(text) <= high ? Number(text) : undefined
+
+const RATE_MAX = 1_000_000
+const CONNECTIONS_MAX = 1_000_000
 
 export const SETTINGS: readonly Setting[] = [
   {
@@ -140,7 +158,75 @@ export const SETTINGS: readonly Setting[] = [
     read: integerBetween(0, 65_536),
     allowed: '0 to 65536',
   },
+  // What a busy site sends: a thousand visitors who move, each with a batch a second.
+  rate('keyRequestsPerSecond', 'a write key', 1_000),
+  rate('keyMibPerSecond', 'a write key', 10),
+  rate('tenantRequestsPerSecond', 'a tenant', 4_000),
+  rate('tenantMibPerSecond', 'a tenant', 40),
+  rate('serverRequestsPerSecond', 'everyone together', 0),
+  rate('serverMibPerSecond', 'everyone together', 0),
+  {
+    name: 'maxConnections',
+    flag: '--max-connections <n>',
+    env: 'MILLRACE_MAX_CONNECTIONS',
+    help: 'open connections; more are closed at once. Fewer where the system allows fewer files',
+    fallback: '10000',
+    read: integerBetween(1, CONNECTIONS_MAX),
+    allowed: `1 to ${CONNECTIONS_MAX}`,
+  },
+  {
+    name: 'maxConnectionsPerAddress',
+    flag: '--max-connections-per-address <n>',
+    env: 'MILLRACE_MAX_CONNECTIONS_PER_ADDRESS',
+    help: 'open connections of one address that is neither this machine nor a trusted proxy',
+    fallback: '1024',
+    read: integerBetween(1, CONNECTIONS_MAX),
+    allowed: `1 to ${CONNECTIONS_MAX}`,
+  },
+  {
+    name: 'trustedProxies',
+    flag: '--trusted-proxies <addresses>',
+    env: 'MILLRACE_TRUSTED_PROXIES',
+    help: 'addresses of proxies, whose connections are not limited by address',
+    fallback: undefined,
+    read: (text) => {
+      const addresses = text.split(',').map((address) => address.trim())
+      return addresses.every((address) => isIP(address) !== 0) ? addresses : undefined
+    },
+    allowed: 'IP addresses with commas between',
+  },
+  {
+    name: 'tlsCert',
+    flag: '--tls-cert <file>',
+    env: 'MILLRACE_TLS_CERT',
+    help: 'PEM file with the certificate and its chain: the port speaks TLS',
+    fallback: undefined,
+    read: (text) => (text === '' ? undefined : resolve(text)),
+    allowed: 'a file',
+  },
+  {
+    name: 'tlsKey',
+    flag: '--tls-key <file>',
+    env: 'MILLRACE_TLS_KEY',
+    help: "PEM file with the certificate's private key",
+    fallback: undefined,
+    read: (text) => (text === '' ? undefined : resolve(text)),
+    allowed: 'a file',
+  },
 ]
+
+function rate(name: keyof Config & `${string}PerSecond`, whose: string, fallback: number): Setting {
+  const unit = name.includes('Mib') ? 'MiB' : 'requests'
+  return {
+    name,
+    flag: `--${kebab(name)} <n>`,
+    env: `MILLRACE_${kebab(name).toUpperCase().replaceAll('-', '_')}`,
+    help: `${unit} a second that ${whose} may send; 0: unlimited`,
+    fallback: String(fallback),
+    read: integerBetween(0, RATE_MAX),
+    allowed: `0 to ${RATE_MAX}`,
+  }
+}
 
 export interface ConfigInput {
   /** Flags by setting name. */
@@ -149,6 +235,15 @@ export interface ConfigInput {
   /** Path of a YAML file; members are the setting names. */
   readonly file?: string | undefined
 }
+
+/** What is not said and has no default. */
+const ABSENT = {
+  lakeBucket: undefined,
+  publicUrl: undefined,
+  trustedProxies: [],
+  tlsCert: undefined,
+  tlsKey: undefined,
+} as const
 
 export function readConfig({ flags, environment, file }: ConfigInput): Config {
   const written: Readonly<Record<string, string>> = file === undefined ? {} : readYaml(file)
@@ -168,7 +263,11 @@ export function readConfig({ flags, environment, file }: ConfigInput): Config {
       throw new MillraceError('bad_config', `${from} is "${text}", allowed: ${allowed}`)
     config[name] = value
   }
-  return Object.freeze({ lakeBucket: undefined, publicUrl: undefined, ...config }) as Config
+  const { tlsCert, tlsKey } = config
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new MillraceError('bad_config', 'tlsCert and tlsKey are given both or neither')
+  }
+  return Object.freeze({ ...ABSENT, ...config }) as unknown as Config
 }
 
 /** Members as text. One without a value (`port:`) is not given. */

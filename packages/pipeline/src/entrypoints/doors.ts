@@ -12,9 +12,13 @@ import { FastLane } from '../collector/fast-lane.ts'
 import { ingestRoute } from '../collector/ingest-route.ts'
 import { LiveFeed } from '../collector/live-feed.ts'
 import { liveRoutes } from '../collector/live-routes.ts'
+import { LoadGate } from '../collector/load-gate.ts'
+import { withDeadline } from '../collector/queue-deadline.ts'
+import { Quota, type QuotaRates } from '../collector/quota.ts'
 import { segmentRoute } from '../collector/segment-route.ts'
 import { requestStamper } from '../collector/stamp.ts'
 import { meteredLog, Traffic } from '../collector/traffic.ts'
+import { TurnBudget } from '../collector/turn-budget.ts'
 import type { RecentMedian } from '../kit/recent-median.ts'
 import { problemResponse } from '../kit/responses.ts'
 import type { LakeReader } from '../lake/lake-reader.ts'
@@ -54,6 +58,7 @@ export interface DoorParts {
   readonly demo: Demo | undefined
   readonly writeKey: string
   readonly logger: Logger
+  readonly rates: QuotaRates
 }
 
 export function composeDoors(parts: DoorParts): Routes {
@@ -66,13 +71,21 @@ export function composeDoors(parts: DoorParts): Routes {
   const failed = (error: unknown) => logger.error({ err: error }, 'a request met a fault of ours')
   const traffic = new Traffic(registry, live, failed)
   retentionMetrics(registry, () => log.kept())
+  const idleMs = () => performance.eventLoopUtilization().idle
+  const deadlineLog = withDeadline(meteredLog(log, elapsed, traffic.syncMs), elapsed)
   const door: Door = {
-    log: meteredLog(log, elapsed, traffic.syncMs),
+    log: deadlineLog,
     store: makers.store,
     authorizeBearer: (headers) => authorize(factsOfNode(headers), 'events:write'),
     stamp: requestStamper(),
     clock: makers.clock,
     observer: traffic,
+    gate: new LoadGate({
+      quota: new Quota(parts.rates),
+      overdue: deadlineLog.overdue,
+      elapsed,
+      turns: new TurnBudget({ elapsed, idleMs }, setImmediate),
+    }),
   }
   const may = (request: Request, scope: Scope) => authorize(factsOf(request), scope)
 

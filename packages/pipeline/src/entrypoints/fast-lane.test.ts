@@ -6,6 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Door } from '../collector/accept-batch.ts'
 import { FastLane, type LaneTimeouts } from '../collector/fast-lane.ts'
 import { ingestRoute } from '../collector/ingest-route.ts'
+import { LoadGate, RECEIVING_BYTES_MAX } from '../collector/load-gate.ts'
+import { Quota } from '../collector/quota.ts'
 import { requestStamper } from '../collector/stamp.ts'
 import { systemClock, systemRandom } from '../kit/clock.ts'
 import { openMemoryLog } from '../log/memory-log.ts'
@@ -27,14 +29,20 @@ interface Both {
   readonly server: HttpServer
   readonly port: number
   readonly log: ReturnType<typeof openMemoryLog>
+  readonly gate: LoadGate
   handedOver: number
   answered: number
+  /** Added to the server's monotone time. */
+  skewMs: number
   /** The server's side of the newest connection. */
   connected: Socket | undefined
 }
 
+const FREE = { requestsPerSecond: 0, bytesPerSecond: 0 }
+const LIMITS = { max: 1_000, maxPerAddress: 1_000, trusted: [] }
+
 /** The whole server but for its pages, on a log in memory; without the lane if `isOrdinary`. */
-async function open(isOrdinary: boolean, timeouts?: LaneTimeouts): Promise<Both> {
+async function open(isOrdinary: boolean, timeouts?: LaneTimeouts, rates = FREE): Promise<Both> {
   const store = new MemoryTenantStore()
   // The same keys in both servers.
   const random = { bytes: (count: number) => new Uint8Array(count).fill(++seed) }
@@ -47,7 +55,9 @@ async function open(isOrdinary: boolean, timeouts?: LaneTimeouts): Promise<Both>
     both.answered++
   }
   const observer = { accepted: () => {}, answered, failed: () => {} }
-  const elapsed = () => performance.now()
+  const elapsed = () => performance.now() + both.skewMs
+  const quota = new Quota({ key: rates, tenant: FREE, server: FREE })
+  const gate = new LoadGate({ quota, overdue: () => false, elapsed, turns: { takes: () => true } })
   const door: Door = {
     log,
     store,
@@ -55,11 +65,20 @@ async function open(isOrdinary: boolean, timeouts?: LaneTimeouts): Promise<Both>
     stamp: requestStamper(),
     clock: systemClock,
     observer,
+    gate,
   }
   const app = new Hono()
   app.all('*', (context) => context.text('other'))
   const hot = ingestRoute(door, observer, elapsed)
-  const both = { port: 0, log, handedOver: 0, answered: 0, connected: undefined } as {
+  const both = {
+    port: 0,
+    log,
+    gate,
+    handedOver: 0,
+    answered: 0,
+    skewMs: 0,
+    connected: undefined,
+  } as {
     -readonly [K in keyof Both]: Both[K]
   }
   both.server = await listen(
@@ -86,7 +105,7 @@ async function open(isOrdinary: boolean, timeouts?: LaneTimeouts): Promise<Both>
         return lane
       },
     },
-    { host: '127.0.0.1', port: 0 },
+    { host: '127.0.0.1', port: 0, limits: LIMITS, warn: () => {} },
   )
   both.port = Number(new URL(both.server.url).port)
   return both
@@ -369,7 +388,7 @@ describe('a sender that reads no answer', () => {
 })
 
 describe('a connection of the lane ends', () => {
-  const timeouts = { firstByteMs: 200, bodyMs: 400, keepAliveMs: 600 }
+  const timeouts = { firstByteMs: 200, bodyMs: 400, keepAliveMs: 600, drainMs: 500 }
   const closing = async (pieces: readonly string[]) => {
     const server = await open(false, timeouts)
     const text = await new Promise<string>((resolve) => {
@@ -424,5 +443,159 @@ describe('a connection of the lane ends', () => {
     const ended = new Promise((resolve) => socket.once('end', resolve))
     await Promise.all([server.server.close(), ended])
     expect(performance.now() - startedMs).toBeLessThan(1_000)
+  })
+})
+
+describe('a request over its quota', () => {
+  const once = { requestsPerSecond: 1, bytesPerSecond: 0 }
+  const VARYING = /(Retry-After: |;[rt]=|Seconds":|remaining":)\d+/g
+  /** Both servers with a bucket of two requests; what differs by turn or time is made equal. */
+  async function limited(rates: typeof once, pieces: readonly (string | Buffer)[]) {
+    const servers = await Promise.all([open(false, undefined, rates), open(true, undefined, rates)])
+    const [short, long] = await Promise.all(
+      servers.map(async (one) => {
+        const { text, closed } = await exchange(one.port, pieces)
+        return { text: text.replace(VARYING, '$1N'), closed, one }
+      }),
+    )
+    await Promise.all(servers.map(({ server }) => server.close()))
+    expect({ ...short, one: 0 }).toEqual({ ...long, one: 0 })
+    expect(short!.one.handedOver).toBe(0)
+    return { text: short!.text, closed: short!.closed }
+  }
+
+  test('is answered 429 with the pause and the policy, and the connection stays good', async () => {
+    const { text, closed } = await limited(once, Array(4).fill(plain()))
+    expect([...text.matchAll(/HTTP\/1.1 (\d+)/g)].map(([, status]) => status)).toEqual([
+      '202',
+      '202',
+      '429',
+      '429',
+    ])
+    expect(text).toContain('\r\nRetry-After: N\r\n')
+    expect(text).toContain('RateLimit-Policy: "key-requests";q=2;w=2\r\n')
+    expect(text).toContain('\r\nRateLimit: "key-requests";r=N;t=N\r\n')
+    expect(text).toContain('"limit":{"level":"key","unit":"requests","perSecond":1,"remaining":N}')
+    expect(closed).toBe(false)
+  })
+
+  test('has its body dropped as it comes, to the byte where the next request begins', async () => {
+    const large = plain([], JSON.stringify([{ path: 'x'.repeat(300_000) }]))
+    const both = large + plain()
+    const pieces = [0, 1, 2, 3].map((at) => both.slice(at * 90_000, (at + 1) * 90_000))
+    const { text, closed } = await limited(once, [plain() + plain(), ...pieces, plain()])
+    expect(count(text, 'HTTP/1.1 202')).toBe(2)
+    expect(count(text, 'HTTP/1.1 429')).toBe(3)
+    expect(closed).toBe(false)
+  })
+
+  test('is measured by its bytes before they have come', async () => {
+    const body = `[${EVENT}${' '.repeat(900)}]`
+    const rates = { requestsPerSecond: 0, bytesPerSecond: 600 }
+    const { text } = await limited(rates, [plain([], body), head([json, sized(body)]), body])
+    expect(count(text, 'HTTP/1.1 202')).toBe(1)
+    expect(count(text, 'HTTP/1.1 429')).toBe(1)
+    expect(text).toContain('RateLimit-Policy: "key-bytes";q=1200;w=2;qu="content-bytes"')
+  })
+
+  test('with its key in the body is charged to that key as well', async () => {
+    const body = `{"key":"${writeKey}","events":[${EVENT}]}`
+    const sent = head([json, sized(body)], '/v1/events') + body
+    const { text } = await limited(once, [plain(), sent, sent])
+    expect(count(text, 'HTTP/1.1 202')).toBe(2)
+    expect(count(text, 'HTTP/1.1 429')).toBe(1)
+  })
+})
+
+test('what a packed body unpacks to is charged to the requests after it', async () => {
+  const rates = { requestsPerSecond: 0, bytesPerSecond: 1_000 }
+  const server = await open(false, undefined, rates)
+  const packed = gzipSync(`[${EVENT}${' '.repeat(20_000)}]`)
+  expect(packed.length).toBeLessThan(200)
+  const sent = [head([json, 'Content-Encoding: gzip', sized(packed)]), packed]
+  expect((await exchange(server.port, sent)).text).toContain(' 202 ')
+  expect((await exchange(server.port, [plain()])).text).toContain(' 429 ')
+  await server.server.close()
+})
+
+describe('bodies that are being received', () => {
+  const half = () => plain().slice(0, -20)
+  const chunked = () => `${head([json, 'Transfer-Encoding: chunked'])}5\r\n[    \r\n`
+
+  test.each([
+    ['on the short way', half],
+    ['on the long way', chunked],
+  ])('share a bounded room, %s, and leave it when their sender leaves', async (_, part) => {
+    const server = await open(false)
+    const isEmpty = () => {
+      if (server.gate.reserve(RECEIVING_BYTES_MAX) !== undefined) return false
+      server.gate.release(RECEIVING_BYTES_MAX)
+      return true
+    }
+    const socket = connect({ port: server.port, host: '127.0.0.1' })
+    socket.on('error', () => {})
+    socket.write(part())
+    await expect.poll(isEmpty).toBe(false)
+    socket.destroy()
+    await expect.poll(isEmpty).toBe(true)
+    // A body that is whole has left it as well.
+    expect((await exchange(server.port, [half(), plain().slice(-20)])).text).toContain(' 202 ')
+    expect(isEmpty()).toBe(true)
+    await server.server.close()
+  })
+
+  test('are refused when there is no room, and the connection stays good', async () => {
+    for (const isOrdinary of [false, true]) {
+      const server = await open(isOrdinary)
+      expect(server.gate.reserve(RECEIVING_BYTES_MAX)).toBeUndefined()
+      const { text, closed } = await exchange(server.port, [half(), plain().slice(-20)])
+      expect(text).toMatch(/^HTTP\/1\.1 503 [\s\S]*\r\nRetry-After: [2-5]\r\n/)
+      expect(closed).toBe(false)
+      await server.server.close()
+    }
+  })
+})
+
+describe('a slow sender and a slow reader', () => {
+  const connected = async (to: Both) => {
+    const met = to.connected
+    const socket = connect({ port: to.port, host: '127.0.0.1' })
+    await expect.poll(() => to.connected).not.toBe(met)
+    let got = ''
+    socket.on('data', (chunk) => {
+      got += chunk.toString()
+    })
+    const closed = new Promise<string>((resolve) => {
+      socket.on('error', () => {}).on('close', () => resolve(got))
+    })
+    return { socket, closed, mine: to.connected! }
+  }
+  const soon = { timeout: 3_000 }
+
+  test('a body slower than a kilobyte a second is ended before its time is up', async () => {
+    const server = await open(false)
+    const body = `[${EVENT}${' '.repeat(100_000)}]`
+    const [slow, steady] = [await connected(server), await connected(server)]
+    slow.socket.write(head([json, sized(body)]) + body.slice(0, 2_000))
+    steady.socket.write(head([json, sized(body)]) + body.slice(0, 50_000))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    server.skewMs = 6_000
+    expect(await slow.closed).toMatch(/^HTTP\/1\.1 408 /)
+    steady.socket.end(body.slice(50_000))
+    expect(await steady.closed).toMatch(/^HTTP\/1\.1 202 /)
+    await server.server.close()
+  })
+
+  test('an answer that is not taken for ten seconds ends the connection', async () => {
+    const server = await open(false)
+    const { socket, mine } = await connected(server)
+    mine.cork()
+    socket.write(plain())
+    await expect.poll(() => mine.writableLength).toBeGreaterThan(0)
+    await new Promise((resolve) => setTimeout(resolve, 1_200))
+    expect(mine.destroyed).toBe(false)
+    server.skewMs = 10_001
+    await expect.poll(() => mine.destroyed, soon).toBe(true)
+    await server.server.close()
   })
 })

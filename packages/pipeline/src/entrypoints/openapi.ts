@@ -66,6 +66,15 @@ const ProblemBody = Type.Object({
   detail: Type.String(),
   hint: Type.String(),
   pointer: Type.Optional(Type.String()),
+  retryAfterSeconds: Type.Optional(Type.Integer({ description: 'With 429 at the door' })),
+  limit: Type.Optional(
+    Type.Object({
+      level: Type.Enum(['key', 'tenant', 'server']),
+      unit: Type.Enum(['requests', 'bytes']),
+      perSecond: count,
+      remaining: count,
+    }),
+  ),
 })
 
 const json = (schema: TSchema) => ({ content: { 'application/json': { schema } } })
@@ -127,7 +136,7 @@ const paths = {
       requestBody: { required: true, ...json(Type.Object({ batch: Type.Array(Type.Object({})) })) },
       responses: {
         202: { description: 'As /v1/events', ...json(Acknowledged) },
-        ...refusals(400, 401, 403, 413, 415, 503),
+        ...refusals(400, 401, 403, 413, 415, 429, 503),
       },
     },
   },

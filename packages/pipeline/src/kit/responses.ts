@@ -9,8 +9,20 @@ import type { Problem } from '@millrace/protocol'
 
 /** RFC 6750 §3. */
 const BEARER_CHALLENGE = 'Bearer realm="millrace"'
-/** Sent with every 429 and 503 whose wait is not known better; trackers add their own jitter. */
-export const RETRY_AFTER_SECONDS = '2'
+/** The pause of a 429 or 503 whose wait is not known better. */
+const RETRY_AFTER_MS = 2_000
+/** Pauses differ by up to this less one, so that those refused together do not come back together. */
+const RETRY_SPREAD_SECONDS = 4
+let retryTurn = 0
+
+/**
+ * `Retry-After`: the wait in whole seconds, and some more. The pauses are dealt in turn, which spreads
+ * any number of senders evenly where dice would only do so on average.
+ */
+export function retryAfterSeconds(waitMs = RETRY_AFTER_MS): number {
+  retryTurn = (retryTurn + 1) % RETRY_SPREAD_SECONDS
+  return Math.max(1, Math.ceil(waitMs / 1_000)) + retryTurn
+}
 
 type Headers = Readonly<Record<string, string>>
 
@@ -21,7 +33,7 @@ export function problemResponse(facts: Problem, headers: Headers = {}): Response
   const { status } = facts
   return answer(facts, status, 'application/problem+json', {
     ...(status === 401 ? { 'WWW-Authenticate': BEARER_CHALLENGE } : {}),
-    ...(status === 429 || status === 503 ? { 'Retry-After': RETRY_AFTER_SECONDS } : {}),
+    ...(status === 429 || status === 503 ? { 'Retry-After': String(retryAfterSeconds()) } : {}),
     ...headers,
   })
 }

@@ -8,8 +8,10 @@
  * server as real ones are.
  */
 import { Agent, request as httpRequest } from 'node:http'
+import { Agent as TlsAgent, request as tlsRequest } from 'node:https'
 import { limits } from '@millrace/protocol'
 import { MillraceError } from '../../kit/errors.ts'
+import { retryAfterMsOf } from '../connection.ts'
 import { packView } from './pack-view.ts'
 import { type Seeded, seeded } from './seeded.ts'
 import { BAD_EVENT_COUNT, newVisitor, type Visitor } from './shop-model.ts'
@@ -53,7 +55,8 @@ const BAD_EVENTS = [
 ]
 
 export async function simulate(options: SimulateOptions): Promise<Simulated> {
-  const agent = new Agent({ keepAlive: true, maxSockets: IN_FLIGHT_MAX })
+  const wire = { keepAlive: true, maxSockets: IN_FLIGHT_MAX }
+  const agent = options.url.startsWith('https:') ? new TlsAgent(wire) : new Agent(wire)
   const under = new Set<Promise<void>>()
   let accepted = 0
   let rejected = 0
@@ -149,27 +152,35 @@ async function send(
 ): Promise<Answer> {
   for (let attempt = 1; ; attempt++) {
     const outcome = await post(options.url, agent, await options.token(), visitor.agent, body)
-    if (typeof outcome === 'object') return outcome
-    if ((outcome !== 0 && outcome !== 429 && outcome < 500) || attempt === ATTEMPTS_MAX) {
+    if ('accepted' in outcome) return outcome
+    const { status, retryAfterMs } = outcome
+    if ((status !== 0 && status !== 429 && status < 500) || attempt === ATTEMPTS_MAX) {
       throw new MillraceError(
         'refused',
-        outcome === 0
+        status === 0
           ? `no server answers at ${options.url}`
-          : `the server answered ${outcome} to a simulated batch`,
+          : `the server answered ${status} to a simulated batch`,
       )
     }
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+    await new Promise((resolve) => setTimeout(resolve, Math.max(RETRY_MS, retryAfterMs)))
   }
 }
 
-/** The answer, or the status that is none; 0 when no server answered. */
+const NO_ANSWER: Unanswered = { status: 0, retryAfterMs: 0 }
+
+interface Unanswered {
+  /** 0 when no server answered. */
+  readonly status: number
+  readonly retryAfterMs: number
+}
+
 function post(
   url: string,
   agent: Agent,
   token: string,
   userAgent: string,
   body: string,
-): Promise<Answer | number> {
+): Promise<Answer | Unanswered> {
   if (Buffer.byteLength(body) > limits.BODY_BYTES_MAX)
     throw new Error('a simulated batch is too large')
   return new Promise((resolve) => {
@@ -179,19 +190,23 @@ function post(
       'Content-Length': Buffer.byteLength(body),
       'User-Agent': userAgent,
     }
-    const sent = httpRequest(`${url}/v1/events`, { agent, method: 'POST', headers }, (response) => {
+    const request = url.startsWith('https:') ? tlsRequest : httpRequest
+    const sent = request(`${url}/v1/events`, { agent, method: 'POST', headers }, (response) => {
       const parts: Buffer[] = []
       response.on('data', (part: Buffer) => parts.push(part))
-      response.on('error', () => resolve(0))
+      response.on('error', () => resolve(NO_ANSWER))
       response.on('end', () =>
         resolve(
           response.statusCode === 202
             ? (JSON.parse(Buffer.concat(parts).toString()) as Answer)
-            : (response.statusCode ?? 0),
+            : {
+                status: response.statusCode ?? 0,
+                retryAfterMs: retryAfterMsOf(response.headers['retry-after']),
+              },
         ),
       )
     })
-    sent.on('error', () => resolve(0))
+    sent.on('error', () => resolve(NO_ANSWER))
     sent.end(body)
   })
 }

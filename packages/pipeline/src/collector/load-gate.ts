@@ -1,0 +1,75 @@
+/**
+ * What stands before the door when too much comes: quotas, the log's deadline, the event loop's turn,
+ * bytes being received.
+ *
+ * All of it is asked as early as it is known, so that a refusal costs as little as it can: by the
+ * request's head where the write key stands there, after the body where it does not.
+ */
+import { type Problem, problem } from '@millrace/protocol'
+import type { Sender } from './admit.ts'
+import type { Quota, Spender } from './quota.ts'
+import { type Throttled, throttled } from './quota-answer.ts'
+import type { TurnBudget } from './turn-budget.ts'
+
+/**
+ * Bodies that are being received, all together: a quarter of the memory that the process should keep
+ * within, and room for 256 of the largest.
+ */
+export const RECEIVING_BYTES_MAX = 256 * 1_048_576
+
+export interface LoadParts {
+  readonly quota: Quota
+  /** The log takes nothing now. */
+  readonly overdue: () => boolean
+  readonly elapsed: () => number
+  readonly turns: Pick<TurnBudget, 'takes'>
+}
+
+export class LoadGate {
+  readonly #parts: LoadParts
+  #receivingBytes = 0
+
+  constructor(parts: LoadParts) {
+    this.#parts = parts
+  }
+
+  /** Why nobody's batch can be taken now. Asked once for each request. */
+  busy(): Problem | undefined {
+    if (this.#parts.overdue()) {
+      return problem('unavailable', 'batches wait for the disk for too long')
+    }
+    if (!this.#parts.turns.takes()) {
+      return problem('unavailable', 'more comes than one process can take')
+    }
+    return undefined
+  }
+
+  /** Charges a request, or says why it must wait. */
+  take(sender: Sender, bytes: number): Throttled | undefined {
+    const exceeded = this.#parts.quota.take(spenderOf(sender), bytes, this.#parts.elapsed())
+    return exceeded && throttled(exceeded)
+  }
+
+  /** For what was let in by a length that turned out to be another. */
+  correct(sender: Sender, bytes: number): void {
+    if (bytes > 0) this.#parts.quota.charge(spenderOf(sender), bytes, this.#parts.elapsed())
+  }
+
+  /** Room for a body that is yet to come; what is reserved must be released. */
+  reserve(bytes: number): Problem | undefined {
+    if (this.#receivingBytes + bytes > RECEIVING_BYTES_MAX) {
+      return problem('unavailable', `${this.#receivingBytes} bytes are being received`)
+    }
+    this.#receivingBytes += bytes
+    return undefined
+  }
+
+  release(bytes: number): void {
+    this.#receivingBytes -= bytes
+  }
+}
+
+/** A server credential is its tenant's own doing: an import is not held to a page's rate. */
+function spenderOf({ source, tenantNo, server }: Sender): Spender {
+  return { sourceNo: server ? undefined : source.sourceNo, tenantNo }
+}
