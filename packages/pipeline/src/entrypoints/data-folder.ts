@@ -42,6 +42,9 @@ export async function openDataFolder(
   await checkUsable(path, files)
   const lock: FolderLock = await acquireFolderLock(path)
   try {
+    // An earlier process may have died between a rename and its sync: what is gone by from here on
+    // must still be there after a power loss.
+    await files.syncFolder(path)
     const marker =
       (await readMarker(path, files)) ?? (await writeMarker(path, wantedBucket, files, random))
     if (wantedBucket !== undefined && wantedBucket !== marker.bucket) {

@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type FileSystem, nodeFiles, type OpenFile, readFile, replaceFile } from './files.ts'
 
@@ -66,15 +66,31 @@ test('create refuses a name that exists, and makes files for their owner alone',
 })
 
 describe('a new folder', () => {
-  test('and each one made above it are synced into the one that holds their name', async () => {
+  test('is synced after each one above it, and before one is made below it', async () => {
+    const path = (...names: string[]) => join(folder, ...names)
     const synced: string[] = []
-    vi.spyOn(nodeFiles, 'syncFolder').mockImplementation(async (path) => void synced.push(path))
-    await nodeFiles.makeFolder(join(folder, 'a', 'b', 'c'))
-    expect(synced).toEqual([join(folder, 'a', 'b'), join(folder, 'a'), folder])
-    synced.length = 0
-    await nodeFiles.makeFolder(join(folder, 'a', 'd/'))
+    vi.spyOn(nodeFiles, 'syncFolder').mockImplementation(async (synchronized) => {
+      if (!synchronized.startsWith(folder)) return
+      const made = [path('a'), path('a', 'b'), path('a', 'b', 'c')].filter(existsSync)
+      synced.push(`${relative(folder, synchronized)} ${made.length}`)
+    })
+    await nodeFiles.makeFolder(path('a', 'b', 'c'))
+    expect(synced).toEqual([' 1', 'a 2', 'a/b 3'])
+  })
+
+  test('that is there is synced again: who made it may not have come to it', async () => {
     await nodeFiles.makeFolder(join(folder, 'a', 'b'))
-    expect(synced).toEqual([join(folder, 'a')])
+    const synced = vi.spyOn(nodeFiles, 'syncFolder')
+    await nodeFiles.makeFolder(join(folder, 'a', 'b/'))
+    expect(synced.mock.calls).toEqual([[join(folder, 'a')]])
+  })
+
+  test('below one that may not be read needs no sync', async () => {
+    await nodeFiles.makeFolder(join(folder, 'a', 'b'))
+    const refused = Object.assign(new Error('EACCES'), { code: 'EACCES' })
+    vi.spyOn(nodeFiles, 'syncFolder').mockRejectedValue(refused)
+    await nodeFiles.makeFolder(join(folder, 'a', 'b'))
+    await expect(nodeFiles.makeFolder(join(folder, 'a', 'c'))).rejects.toBe(refused)
   })
 
   test('may be named from the working folder', async () => {
@@ -84,7 +100,7 @@ describe('a new folder', () => {
       const synced: string[] = []
       vi.spyOn(nodeFiles, 'syncFolder').mockImplementation(async (path) => void synced.push(path))
       await nodeFiles.makeFolder('x/y')
-      expect(synced).toEqual([join(folder, 'x'), folder])
+      expect(synced.slice(-2)).toEqual([folder, join(folder, 'x')])
     } finally {
       process.chdir(before)
     }

@@ -39,7 +39,10 @@ export interface FileSystem {
   /** Names in a folder, sorted; rejects with ENOENT if it is missing. */
   list(folder: string): Promise<string[]>
   exists(path: string): Promise<boolean>
-  /** Makes a folder and those above it; each new name is synced. */
+  /**
+   * Makes a folder and those above it, from the top, each new name synced before the next is made.
+   * One that is there already is synced too: who made it may have died before its own sync.
+   */
   makeFolder(folder: string): Promise<void>
   rename(from: string, to: string): Promise<void>
   /** A second name for a file; rejects with EEXIST if `to` exists, so one of many creators wins. */
@@ -115,11 +118,13 @@ export const nodeFiles: FileSystem = {
     ),
   makeFolder: async (folder) => {
     const path = resolve(folder)
-    const first = await mkdir(path, { recursive: true, mode: 0o700 })
-    if (first === undefined) return
-    // Each folder that was made is a new name in the one above it.
-    for (let made = path; made.length >= first.length; made = dirname(made))
-      await nodeFiles.syncFolder(dirname(made))
+    const above = dirname(path)
+    if (await isFolder(path)) return syncIfReadable(above)
+    await nodeFiles.makeFolder(above)
+    await mkdir(path, { mode: 0o700 }).catch(async (error) => {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !(await isFolder(path))) throw error
+    })
+    await nodeFiles.syncFolder(above)
   },
   rename: (from, to) => rename(from, to),
   link: (from, to) => link(from, to),
@@ -136,6 +141,24 @@ export const nodeFiles: FileSystem = {
     const { bavail, bsize } = await statfs(folder)
     return bavail * bsize
   },
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
+  }
+}
+
+/** Whoever may not read a folder has made nothing in it: it could not have synced the name. */
+async function syncIfReadable(folder: string): Promise<void> {
+  try {
+    await nodeFiles.syncFolder(folder)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error
+  }
 }
 
 /**

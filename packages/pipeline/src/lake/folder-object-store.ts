@@ -144,16 +144,10 @@ export class FolderObjectStore implements ObjectStore {
     }
   }
 
-  /**
-   * Makes a folder, and syncs the names of all folders on the way the first time this process needs
-   * it: another process may have made one of them and not synced it yet.
-   */
+  /** Makes a folder durably, or makes sure of one that is there, once in this process's life. */
   async #makeDurableFolder(folder: string): Promise<void> {
     if (this.#durableFolders.has(folder)) return
     await this.#files.makeFolder(folder)
-    for (let each = folder; each.length >= this.#folder.length; each = folderOf(each)) {
-      await this.#files.syncFolder(folderOf(each))
-    }
     if (this.#durableFolders.size >= FOLDERS_KNOWN_MAX) this.#durableFolders.clear()
     this.#durableFolders.add(folder)
   }

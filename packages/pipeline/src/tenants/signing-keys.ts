@@ -39,6 +39,8 @@ export interface SigningKeyPlace {
 export async function openSigningKeys(place: SigningKeyPlace): Promise<SigningKeys> {
   await place.files.makeFolder(place.folder)
   await closeToOthers(place.folder, 0o700, place.warn)
+  // A key that an earlier process named and did not live to sync must not go with the power.
+  await place.files.syncFolder(place.folder)
   const names = await place.files.list(place.folder)
   // What a crash left half written was never used.
   for (const name of names.filter((name) => name.endsWith('.json.new'))) {
