@@ -8,15 +8,9 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { benthosReference, REFERENCES, rustReference } from './references.mjs'
+import { UNLIMITED } from './unlimited.mjs'
 
 const MILLRACE = fileURLToPath(new URL('../../packages/pipeline/bin/millrace.js', import.meta.url))
-/** Bounds that guard a deployment are no part of what an event costs. */
-const UNLIMITED = {
-  MILLRACE_KEY_REQUESTS_PER_SECOND: '0',
-  MILLRACE_KEY_MIB_PER_SECOND: '0',
-  MILLRACE_TENANT_REQUESTS_PER_SECOND: '0',
-  MILLRACE_TENANT_MIB_PER_SECOND: '0',
-}
 
 /**
  * @typedef {{ port: number, paths: string[], pid: number, tls?: boolean, data?: string,
@@ -28,9 +22,9 @@ export async function startMillrace({ work, port = 0, flags = [], env = {}, tena
   const data = join(work, 'millrace')
   rmSync(data, { recursive: true, force: true })
   const args = [MILLRACE, 'start', '--data', data, '--port', String(port), '--log-level', 'warn']
-  const child = spawn(process.execPath, [...args, ...flags], {
+  const child = spawn(process.execPath, [...args, ...UNLIMITED, ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, ...UNLIMITED, ...env },
+    env: { ...process.env, ...env },
   })
   const url = await new Promise((resolve, reject) => {
     child.stdout.once('data', (line) => resolve(JSON.parse(String(line).split('\n')[0]).url))
