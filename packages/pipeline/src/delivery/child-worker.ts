@@ -6,9 +6,15 @@
  * the caller gives again. The child ends when the channel closes, so it never outlives the server.
  */
 import { type ChildProcess, fork } from 'node:child_process'
+import { constants, setPriority } from 'node:os'
 import { ERRORS, type ErrorCode, MillraceError } from '../kit/errors.ts'
 import { type DeliveryParts, deliverTenant } from './deliver-tenant.ts'
-import type { DeliveryJob, DeliveryResult, DeliveryWorker } from './delivery-job.ts'
+import {
+  type DeliveryJob,
+  type DeliveryResult,
+  type DeliveryWorker,
+  JobFailure,
+} from './delivery-job.ts'
 
 /** A process without work this long is ended: it holds hundreds of megabytes. */
 const IDLE_MS = 60_000
@@ -16,10 +22,23 @@ const IDLE_MS = 60_000
 const JOB_MS_MAX = 600_000
 /** What a stopping server waits for the job under way; it is done again after the next start. */
 const STOP_MS_MAX = 10_000
+/**
+ * Conversion can wait, a sender cannot: where both want one CPU, the server gets nine parts of ten
+ * (nice 10), and an idle CPU is the conversion's as ever.
+ */
+const PRIORITY = constants.priority.PRIORITY_BELOW_NORMAL
+/** DuckDB answers nothing more after such an error: the next job needs a new process. */
+const ENGINE_IS_BROKEN = /FATAL|INTERNAL|invalidated/i
 
 interface Answer {
   readonly result?: DeliveryResult
-  readonly error?: { readonly code?: string; readonly message: string; readonly hint?: string }
+  readonly error?: {
+    readonly code?: string
+    readonly message: string
+    readonly hint?: string
+    /** A JobFailure. */
+    readonly own?: boolean
+  }
 }
 
 export interface DeliveryWorkerOptions {
@@ -77,7 +96,9 @@ export class ForkedDeliveryWorker implements DeliveryWorker {
     clearTimeout(this.#idle)
     const child = this.#child ?? this.#start()
     try {
-      return resultOf(await this.#ask(child, job))
+      const answer = await this.#ask(child, job)
+      if (answer.error?.own && ENGINE_IS_BROKEN.test(answer.error.message)) this.#kill()
+      return resultOf(answer)
     } finally {
       this.#idle = setTimeout(() => this.#kill(), this.#options.idleMs ?? IDLE_MS)
       this.#idle.unref()
@@ -85,7 +106,7 @@ export class ForkedDeliveryWorker implements DeliveryWorker {
   }
 
   #ask(child: ChildProcess, job: DeliveryJob): Promise<Answer> {
-    const jobMsMax = this.#options.jobMsMax ?? JOB_MS_MAX
+    const jobMsMax = job.msMax ?? this.#options.jobMsMax ?? JOB_MS_MAX
     return new Promise((resolve, reject) => {
       const settle = (act: () => void) => {
         clearTimeout(deadline)
@@ -94,10 +115,10 @@ export class ForkedDeliveryWorker implements DeliveryWorker {
       }
       const answered = (answer: Answer) => settle(() => resolve(answer))
       const exited = (code: number | null, signal: string | null) =>
-        settle(() => reject(new Error(`the delivery process ended with ${signal ?? code}`)))
+        settle(() => reject(new JobFailure(`the delivery process ended with ${signal ?? code}`)))
       const failed = (error: Error) => settle(() => reject(error))
       const deadline = setTimeout(() => {
-        settle(() => reject(new Error(`a delivery job took more than ${jobMsMax} ms`)))
+        settle(() => reject(new JobFailure(`a delivery job took more than ${jobMsMax} ms`)))
         this.#kill()
       }, jobMsMax)
       child.on('message', answered).on('exit', exited).on('error', failed)
@@ -116,6 +137,7 @@ export class ForkedDeliveryWorker implements DeliveryWorker {
     const forget = () => {
       if (this.#child === child) this.#child = undefined
     }
+    lowerPriority(child)
     // A listener for good: an error without one would end the server.
     child.on('error', forget).on('exit', forget)
     this.#child = child
@@ -125,6 +147,15 @@ export class ForkedDeliveryWorker implements DeliveryWorker {
   #kill(): void {
     this.#child?.kill('SIGKILL')
     this.#child = undefined
+  }
+}
+
+/** At once after the start: threads get the priority of the one that makes them. */
+function lowerPriority(child: ChildProcess): void {
+  try {
+    if (child.pid !== undefined) setPriority(child.pid, PRIORITY)
+  } catch {
+    // It is gone already, or this system has no priorities: then it works as any process.
   }
 }
 
@@ -152,12 +183,14 @@ function errorOf(error: unknown): NonNullable<Answer['error']> {
   if (error instanceof MillraceError) {
     return { code: error.code, message: error.message, hint: error.hint }
   }
-  return { message: error instanceof Error ? error.message : String(error) }
+  const message = error instanceof Error ? error.message : String(error)
+  return { message, own: error instanceof JobFailure }
 }
 
 function resultOf({ result, error }: Answer): DeliveryResult {
   if (result !== undefined) return result
-  const { code, message = 'no answer', hint } = error ?? {}
+  const { code, message = 'no answer', hint, own } = error ?? {}
+  if (own) throw new JobFailure(message)
   if (code !== undefined && code in ERRORS) {
     throw new MillraceError(code as ErrorCode, message, hint === undefined ? {} : { hint })
   }

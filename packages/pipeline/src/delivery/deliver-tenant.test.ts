@@ -20,7 +20,7 @@ import {
   type TenantTables,
   WriterEpochs,
 } from './deliver-tenant.ts'
-import type { DeliveryResult } from './delivery-job.ts'
+import type { DeliveryJob, DeliveryResult } from './delivery-job.ts'
 import type { LakeWriter, TableName } from './lake-writer.ts'
 import { openSpool } from './spool.ts'
 
@@ -89,6 +89,7 @@ function newProcess(store: ObjectStore = folderStore()): DeliveryParts {
   const tables = tablesOver(store)
   return {
     files,
+    clock,
     random: systemRandom,
     store,
     writer,
@@ -143,12 +144,13 @@ const event = (target: string, more: object = {}) => ({
 async function deliver(
   parts: DeliveryParts,
   bytesMax = 1_000_000,
+  more: Pick<DeliveryJob, 'leaveOut' | 'trial'> = {},
 ): Promise<DeliveryResult | undefined> {
   const from = offsetIn(await tablesOver(folderStore()).events.snapshot(), log.logId)
   const plan = log.plan(ACME, from, bytesMax)
   if (plan === undefined) return undefined
   const sources = [{ sourceNo: 3, name: 'web' }]
-  return deliverTenant(parts, { tenantId: 'acme', plan, sources })
+  return deliverTenant(parts, { tenantId: 'acme', plan, sources, ...more })
 }
 
 /** Values of one column of all rows that the newest snapshot shows, file by file. */
@@ -302,6 +304,63 @@ describe('explicit event ids', () => {
   })
 })
 
+describe('events that are given up', () => {
+  const leaveOut = (offset: number, from: number, to: number) => {
+    return { offset, how: 'events', ranges: [[from, to]], detail: 'why' } as const
+  }
+  const left = async () => (await tablesOver(folderStore()).events.snapshot()).progress?.left
+
+  test('are rejections of stage delivery, and counted in the snapshot that passes them', async () => {
+    await append([event('a'), event('b'), event('c')], { rejected: 1 })
+    const result = await deliver(newProcess(), 1, { leaveOut: leaveOut(0, 1, 2) })
+    expect(result).toMatchObject({ eventCount: 3, duplicateCount: 0, undeliverableCount: 1 })
+    expect(await column('events', 'target')).toEqual(['a', 'c'])
+    expect(await column('events', 'event_index')).toEqual([0, 2])
+    expect(await column('rejections', 'stage')).toEqual(['door', 'delivery'])
+    expect(await column('rejections', 'code')).toEqual(['empty', 'undeliverable'])
+    expect(await left()).toEqual({ duplicates: 0, undeliverable: 1 })
+    await append([event('d', { eventId: 'x' }), event('e', { eventId: 'x' })])
+    await deliver(newProcess())
+    expect(await left()).toEqual({ duplicates: 1, undeliverable: 1 })
+  })
+
+  test('are tried without a trace, and so is a record that is known to be good', async () => {
+    await append([event('a')])
+    const parts = newProcess()
+    for (const trial of ['record', 'control'] as const) {
+      expect(await deliver(parts, 1, { trial })).toEqual({ status: 'tried' })
+    }
+    expect((await tablesOver(folderStore()).events.snapshot()).progress).toBeUndefined()
+    expect(readdirSync(join(folder, 'spool'))).toEqual([])
+  })
+
+  test('are rows once, though rejections had passed their record before and after', async () => {
+    await append([event('a'), event('b')], { rejected: 1 })
+    // The table stands past the record, as after a crash between the commits.
+    const onlyRejections = newProcess()
+    const { events } = onlyRejections.tables('acme')
+    events.append = () => Promise.reject(new Error('crash'))
+    await expect(deliver(onlyRejections)).rejects.toThrow('crash')
+    expect(await column('rejections', 'code')).toEqual(['empty'])
+    await expect(deliver(onlyRejections, 1, { leaveOut: leaveOut(0, 0, 1) })).rejects.toThrow(
+      'crash',
+    )
+    await deliver(newProcess(), 1, { leaveOut: leaveOut(0, 0, 1) })
+    expect((await column('rejections', 'code')).sort()).toEqual(['empty', 'undeliverable'])
+    expect(await column('events', 'target')).toEqual(['b'])
+  })
+
+  test('because they are damaged in the log are one row, and counted', async () => {
+    await append([event('a')])
+    const plan = { ...log.plan(ACME, 0, 1_000)!, skippedEventCount: 7, skippedRecordCount: 2 }
+    const job = { tenantId: 'acme', plan, sources: [] }
+    expect(await deliverTenant(newProcess(), job)).toMatchObject({ undeliverableCount: 7 })
+    expect(await column('rejections', 'code')).toEqual(['damaged'])
+    expect(await column('events', 'target')).toEqual(['a'])
+    expect(await left()).toEqual({ duplicates: 0, undeliverable: 7 })
+  })
+})
+
 describe('a crash', () => {
   /** All that a process changes in the lake goes through its store; from the k-th change on it fails. */
   class Crash extends Error {}
@@ -328,7 +387,7 @@ describe('a crash', () => {
   async function fill(): Promise<void> {
     await append([event('a'), event('b')], { rejected: 1 })
     await append([event('c', { eventType: 'identify', userId: 'u1' })])
-    await append([event('d')], { rejected: 1 })
+    await append([event('d', { eventId: 'x' }), event('d', { eventId: 'x' })], { rejected: 1 })
   }
   async function more(): Promise<void> {
     await append([event('f', { eventType: 'identify', userId: 'u2' })], { rejected: 1 })
@@ -337,6 +396,8 @@ describe('a crash', () => {
     expect((await column('events', 'target')).sort()).toEqual(['a', 'b', 'c', 'd', 'f'])
     expect((await column('identities', 'user_id')).sort()).toEqual(['u1', 'u2'])
     expect((await column('rejections', 'log_offset')).sort()).toEqual(['0', '2', '3'])
+    const { progress } = await tablesOver(folderStore()).events.snapshot()
+    expect(progress?.left).toEqual({ duplicates: 1, undeliverable: 0 })
   }
 
   test.each(['before', 'after'] as const)(

@@ -12,26 +12,28 @@
  * A crash before a commit leaves data files that no snapshot names. They are harmless; they are not
  * deleted here unless it is certain that no snapshot ever will name them.
  */
-import type { Random } from '../kit/clock.ts'
-import { MillraceError } from '../kit/errors.ts'
+import type { Clock, Random } from '../kit/clock.ts'
 import type { FileSystem } from '../kit/files.ts'
 import { type DataFile, dataFileOf } from '../lake/data-file.ts'
 import { newUuid } from '../lake/iceberg/metadata.ts'
 import type { LakeTable, TableSnapshot } from '../lake/lake-table.ts'
 import { dataKey } from '../lake/layout.ts'
 import type { ObjectStore } from '../lake/object-store.ts'
-import type { Progress } from '../lake/progress.ts'
+import { NONE_LEFT, type Progress } from '../lake/progress.ts'
 import { formsIn } from '../lake/record-forms.ts'
 import { EVENTS } from '../lake/tables.ts'
 import { readPlanned } from '../log/read-plan.ts'
-import type { DeliveryJob, DeliveryResult } from './delivery-job.ts'
+import { controlLine } from './control-record.ts'
+import { type DeliveryJob, type DeliveryResult, JobFailure } from './delivery-job.ts'
 import type { LakeWriter, RowsFile, TableName } from './lake-writer.ts'
+import { damagedLine, type Lines, leaveOut } from './leave-out.ts'
 import type { Spool } from './spool.ts'
 
 export type TenantTables = Readonly<Record<TableName, LakeTable>>
 
 export interface DeliveryParts {
   readonly files: FileSystem
+  readonly clock: Clock
   readonly random: Random
   readonly store: ObjectStore
   readonly writer: LakeWriter
@@ -62,8 +64,9 @@ export async function deliverTenant(
   await parts.spool.clear()
   try {
     const rows = await writeRows(parts, job, before)
+    if (job.trial !== undefined) return { status: 'tried' }
     const files = await putFiles(parts, tables, rows.files)
-    const moved = await commit(parts, tables, before, files, plan)
+    const moved = await commit(parts, tables, before, files, plan, rows)
     if (moved !== undefined) return { status: 'moved', nextOffset: moved }
     return {
       status: 'delivered',
@@ -71,6 +74,7 @@ export async function deliverTenant(
       recordCount: plan.recordCount,
       eventCount: plan.eventCount,
       duplicateCount: rows.duplicateCount,
+      undeliverableCount: rows.undeliverableCount,
       logBytes: plan.bytes,
       lakeBytes: Object.values(files)
         .flat()
@@ -98,22 +102,48 @@ async function snapshotsOf(tables: TenantTables): Promise<Snapshots> {
 /** Reads, verifies, and has the rows written into the spool. Nothing is visible yet. */
 async function writeRows(parts: DeliveryParts, job: DeliveryJob, before: Snapshots) {
   const { plan, sources } = job
-  const { lines, eventCount } = await readPlanned(parts.files, plan)
+  const { lines, eventCount, leftOutCount } = await linesOf(parts, job)
+  const standing = {
+    identities: offsetIn(before.identities, plan.logId),
+    rejections: offsetIn(before.rejections, plan.logId),
+  }
+  // The table may have passed the record before it was known that rows are to be made of it.
+  const isPassed = job.leaveOut !== undefined && job.leaveOut.offset < standing.rejections
+  const rejections = isPassed ? job.leaveOut.offset : standing.rejections
   const written = await parts.writer.write({
     lines: await parts.spool.write('lines.ndjson', lines),
     folder: parts.spool.folder,
     logId: plan.logId,
     sources,
-    fromOffset: {
-      identities: offsetIn(before.identities, plan.logId),
-      rejections: offsetIn(before.rejections, plan.logId),
-    },
+    fromOffset: { ...standing, rejections },
+    earlierRejections: isPassed
+      ? await Promise.all(before.rejections.files.map(({ key }) => parts.store.localPath(key)))
+      : [],
     forms: formsIn(lines),
     earlierEvents: (firstDay, lastDay) =>
       earlierEvents(parts.store, before.events, firstDay, lastDay),
   })
-  expectAllEvents(job, eventCount, written)
-  return written
+  expectAllEvents(job, eventCount - leftOutCount, written)
+  const undeliverableCount = leftOutCount + plan.skippedEventCount
+  return { ...written, undeliverableCount }
+}
+
+/** The planned lines, as the job wants them changed; `eventCount` is that of the records as read. */
+async function linesOf(
+  { files, clock }: DeliveryParts,
+  { plan, trial, leaveOut: what }: DeliveryJob,
+): Promise<Lines & { eventCount: number }> {
+  if (trial === 'control') {
+    return { lines: controlLine(plan.tenantNo, clock.now()), eventCount: 1, leftOutCount: 0 }
+  }
+  const { lines: read, eventCount } = await readPlanned(files, plan)
+  const { lines, leftOutCount } =
+    what === undefined ? { lines: read, leftOutCount: 0 } : leaveOut(read, what)
+  const { skippedEventCount: events, skippedRecordCount: records } = plan
+  if (records === 0) return { lines, eventCount, leftOutCount }
+  const counts = { events, records, fromOffset: plan.fromOffset }
+  const damaged = damagedLine(plan.nextOffset - 1, plan.tenantNo, clock.now(), counts)
+  return { lines: Buffer.concat([lines, damaged]), eventCount, leftOutCount }
 }
 
 /** The account of promise 4: what was accepted is written or known to be a duplicate. */
@@ -126,8 +156,7 @@ function expectAllEvents(
     .filter((file) => file.table === 'events')
     .reduce((sum, file) => sum + Number(file.stats.count), 0)
   if (rowCount + written.duplicateCount === eventCount) return
-  throw new MillraceError(
-    'data_damaged',
+  throw new JobFailure(
     `${eventCount} events of ${job.tenantId} from offset ${job.plan.fromOffset} became ` +
       `${rowCount} rows and ${written.duplicateCount} duplicates`,
   )
@@ -172,7 +201,13 @@ async function commit(
   before: Snapshots,
   files: Files,
   plan: DeliveryJob['plan'],
+  rows: { readonly duplicateCount: number; readonly undeliverableCount: number },
 ): Promise<number | undefined> {
+  const { duplicates, undeliverable } = before.events.progress?.left ?? NONE_LEFT
+  const left = {
+    duplicates: duplicates + rows.duplicateCount,
+    undeliverable: undeliverable + rows.undeliverableCount,
+  }
   for (const name of COMMIT_ORDER) {
     if (name !== 'events' && files[name].length === 0) continue
     const expected = before[name].progress
@@ -180,6 +215,7 @@ async function commit(
       logId: plan.logId,
       nextOffset: plan.nextOffset,
       writerEpoch: parts.epochs.of(tables[name], expected),
+      ...(name === 'events' && { left }),
     }
     if ((await tables[name].append(files[name], progress, expected)) !== 'moved') continue
     await removeUnnamed(parts.store, tables, files)

@@ -16,6 +16,8 @@ export interface RowsRequest {
   readonly sources: readonly { readonly sourceNo: number; readonly name: string }[]
   /** Records below it give no rows: the table has them. `events` starts at the first line. */
   readonly fromOffset: { readonly identities: number; readonly rejections: number }
+  /** Local paths of files of `rejections` whose rows are not made again, by `rejection_id`. */
+  readonly earlierRejections: readonly string[]
   /** What the lines hold: what they do not is not looked for. */
   readonly forms: RecordForms
   /** Local paths of the lake's files of `events` of these days (inclusive) that hold event ids. */
@@ -41,7 +43,8 @@ export interface WrittenRows {
 export interface LakeWriter {
   /**
    * Rows keep the order of the log inside a file. The same request over the same lake gives the same
-   * rows. Rejects when a line cannot be read; files that were made so far are left in the folder.
+   * rows. Rejects with JobFailure when the engine fails on the lines, and with anything else when
+   * the disk or the lake's own files failed it. Files that were made so far are left in the folder.
    */
   write(request: RowsRequest): Promise<WrittenRows>
   close(): void

@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest'
+import { MillraceError } from '../kit/errors.ts'
 import type { Pending } from '../log/event-log.ts'
-import type { DeliveryJob, DeliveryResult, DeliveryWorker } from './delivery-job.ts'
+import type { ReadPlan } from '../log/read-plan.ts'
+import {
+  type DeliveryJob,
+  type DeliveryResult,
+  type DeliveryWorker,
+  JobFailure,
+} from './delivery-job.ts'
 import { FLUSH_BYTES } from './flush-policy.ts'
 import { DeliveryScheduler } from './scheduler.ts'
 
@@ -20,6 +27,7 @@ function world(behaviour: (job: DeliveryJob) => DeliveryResult | Promise<Deliver
   const jobs: DeliveryJob[] = []
   const committed: [number, number][] = []
   const faults: [number, string][] = []
+  const inspected: number[] = []
   let nowMs = NOW
   let end = 0
   let stopCount = 0
@@ -50,9 +58,12 @@ function world(behaviour: (job: DeliveryJob) => DeliveryResult | Promise<Deliver
       if (taken.length === 0) return undefined
       const nextOffset = taken.at(-1)!.offset + 1
       const counts = { bytes, recordCount: taken.length, eventCount: taken.length }
-      const skipped = { skippedRecordCount: 0, skippedEventCount: 0 }
-      return { logId: 'log', tenantNo, fromOffset, pieces: [], nextOffset, ...counts, ...skipped }
+      const damage = { skippedEventCount: inspected.length, skippedRecordCount: inspected.length }
+      const firstOffset = taken[0]!.offset
+      const pieces = [{ segment: 4, firstOffset } as ReadPlan['pieces'][number]]
+      return { logId: 'log', tenantNo, fromOffset, pieces, nextOffset, ...counts, ...damage }
     },
+    inspect: async (segment: number) => void inspected.push(segment),
     commit: (tenantNo: number, offset: number) => void committed.push([tenantNo, offset]),
   }
   const worker: DeliveryWorker = {
@@ -76,6 +87,7 @@ function world(behaviour: (job: DeliveryJob) => DeliveryResult | Promise<Deliver
     jobs,
     committed,
     faults,
+    inspected,
     lake,
     stopCount: () => stopCount,
     wait: (ms: number) => {
@@ -90,9 +102,17 @@ function world(behaviour: (job: DeliveryJob) => DeliveryResult | Promise<Deliver
   }
 }
 
-function delivered({ plan }: DeliveryJob): DeliveryResult {
+function delivered({ plan, trial }: DeliveryJob): DeliveryResult {
+  if (trial !== undefined) return { status: 'tried' }
   const { nextOffset, recordCount, eventCount, bytes } = plan
-  const counts = { recordCount, eventCount, duplicateCount: 0, logBytes: bytes, lakeBytes: 1 }
+  const counts = {
+    recordCount,
+    eventCount,
+    duplicateCount: 0,
+    undeliverableCount: 0,
+    logBytes: bytes,
+    lakeBytes: 1,
+  }
   return { status: 'delivered', nextOffset, ...counts }
 }
 
@@ -253,5 +273,146 @@ describe('flush', () => {
     await expect(scheduler.flush(1)).rejects.toThrow('stopped')
     await scheduler.tick()
     expect([stopCount(), jobs.length]).toEqual([1, 0])
+  })
+})
+
+describe('what a job fails on by its own doing', () => {
+  /** Fails on one record unless its events are left out. */
+  const poisoned = (offset: number) => (job: DeliveryJob) => {
+    const { plan, trial, leaveOut } = job
+    const isIn = plan.fromOffset <= offset && offset < plan.nextOffset
+    const isOut = leaveOut?.offset === offset && leaveOut.ranges.some(([from, to]) => from < to)
+    if (isIn && !isOut && trial !== 'control' && job.tenantId === 't1') throw new JobFailure('boom')
+    return delivered(job)
+  }
+
+  test('is given up after three failures, alone, and the wait for the rest is short', async () => {
+    const { scheduler, jobs, faults, append, wait } = world(poisoned(77))
+    for (let record = 0; record < 100; record++) append(1, MIB / 2, NOW - 7 * 3_600_000)
+    await scheduler.tick()
+    await wait(1_000)
+    expect([jobs.length, scheduler.progress(1)]).toEqual([2, 0])
+    await wait(2_000)
+    expect(scheduler.progress(1)).toBe(100)
+    expect(faults.map(([, message]) => message)).toEqual(['boom', 'boom', 'boom'])
+    const given = jobs.filter(
+      ({ trial, leaveOut }) => trial === undefined && leaveOut !== undefined,
+    )
+    expect(given.map(({ leaveOut }) => leaveOut)).toEqual([
+      { offset: 77, how: 'events', ranges: [[0, 1]], detail: 'boom' },
+    ])
+    expect(jobs.length).toBeLessThan(30)
+  })
+
+  test('holds no other tenant up: each second job is for them', async () => {
+    const { scheduler, jobs, append, wait } = world(poisoned(40))
+    for (let record = 0; record < 64; record++) append(1, MIB, NOW - 7 * 3_600_000)
+    await scheduler.tick()
+    await wait(1_000)
+    for (let tenantNo = 2; tenantNo <= 6; tenantNo++) append(tenantNo, 64 * MIB)
+    const before = jobs.length
+    await wait(2_000)
+    const turns = jobs.slice(before).map((job) => (job.tenantId === 't1' ? 'hunt' : 'other'))
+    expect(turns.lastIndexOf('other')).toBeLessThanOrEqual(11)
+    expect(scheduler.progress(1)).toBe(64)
+  })
+
+  test('is not looked for while the store or the disk fails, however often', async () => {
+    const { jobs, append, wait, scheduler } = world(() => {
+      throw new MillraceError('disk_full', 'no room')
+    })
+    append(1, 64 * MIB)
+    for (let round = 0; round < 20; round++) await wait(300_000)
+    expect(jobs.length).toBe(20)
+    expect(jobs.every(({ leaveOut, trial }) => leaveOut === undefined && trial === undefined)).toBe(
+      true,
+    )
+    expect(scheduler.progress(1)).toBe(0)
+  })
+
+  test('is not given up while the engine fails on a good record as well', async () => {
+    const { jobs, append, wait, scheduler } = world(() => {
+      throw new JobFailure('no engine')
+    })
+    append(1, 64 * MIB)
+    append(1, 64 * MIB)
+    for (let round = 0; round < 30; round++) await wait(300_000)
+    expect(jobs.some(({ trial }) => trial === 'control')).toBe(true)
+    expect(jobs.filter(({ leaveOut }) => leaveOut !== undefined)).toEqual([])
+    expect(jobs.length).toBeLessThan(100)
+    expect(scheduler.progress(1)).toBe(0)
+  })
+
+  test('that is over by itself is forgotten', async () => {
+    let failures = 3
+    const { jobs, append, wait, scheduler } = world((job) => {
+      if (failures-- > 0) throw new JobFailure('killed by hand')
+      return delivered(job)
+    })
+    append(1, 64 * MIB)
+    for (const ms of [0, 1_000, 2_000]) await wait(ms)
+    expect(scheduler.progress(1)).toBe(1)
+    expect(jobs.every(({ leaveOut, trial }) => leaveOut === undefined || trial !== undefined)).toBe(
+      true,
+    )
+  })
+})
+
+test('damage in the log is looked at once, and the job planned anew without a wait', async () => {
+  const { scheduler, jobs, inspected, append } = world((job) => {
+    if (job.plan.skippedEventCount === 0) throw new MillraceError('data_damaged', 'a flipped bit')
+    return delivered(job)
+  })
+  append(1, 64 * MIB)
+  await scheduler.tick()
+  expect(inspected).toEqual([4])
+  expect(jobs.map(({ plan }) => plan.skippedEventCount)).toEqual([0, 1])
+  expect(scheduler.progress(1)).toBe(1)
+})
+
+describe('the standing', () => {
+  test('lag is the age of what waits; nobody is overdue before the policy asks', async () => {
+    const { scheduler, append, wait } = world(delivered)
+    append(1, 10, NOW - 1_000)
+    append(2, 20, NOW - 5_000)
+    await wait(0)
+    expect(scheduler.standing()).toEqual({
+      pendingBytes: 30,
+      failureCount: 0,
+      laggards: [
+        { tenantNo: 2, lagMs: 5_000, overdueMs: 0, error: undefined, bytes: 20 },
+        { tenantNo: 1, lagMs: 1_000, overdueMs: 0, error: undefined, bytes: 10 },
+      ],
+      mostOverdue: undefined,
+    })
+  })
+
+  test('a tenant that fails is overdue since it was due, and no longer once a job went well', async () => {
+    let broken = true
+    const { scheduler, append, wait } = world((job) => {
+      if (broken) throw new Error('EIO')
+      return delivered(job)
+    })
+    append(1, 64 * MIB)
+    await wait(0)
+    for (let minute = 0; minute < 16; minute++) await wait(60_000)
+    expect(scheduler.standing().mostOverdue).toMatchObject({
+      tenantNo: 1,
+      overdueMs: 16 * 60_000,
+      error: 'EIO',
+    })
+    broken = false
+    await wait(300_000)
+    expect(scheduler.standing()).toMatchObject({ pendingBytes: 0, mostOverdue: undefined })
+  })
+
+  test('names the twenty that wait longest', async () => {
+    const { scheduler, append, wait } = world(delivered)
+    for (let tenantNo = 1; tenantNo <= 30; tenantNo++) append(tenantNo, 1, NOW - tenantNo)
+    await wait(0)
+    const { laggards } = scheduler.standing()
+    expect(laggards.map(({ tenantNo }) => tenantNo)).toEqual(
+      Array.from({ length: 20 }, (_, each) => 30 - each),
+    )
   })
 })

@@ -6,24 +6,38 @@
  * it is asked for once, then known from the worker's answers, and a worker that finds the table
  * elsewhere says so. So nothing here needs to survive a crash.
  *
- * A job that fails is tried again after a growing, jittered wait; its records stay in the log. Other
- * tenants do not wait for it.
+ * A job that fails is tried again after a growing, jittered wait; its records stay in the log. One that
+ * fails three times by its own doing is taken apart (poison-hunt.ts), without waits, until what it
+ * fails on is among the rejections. Other tenants do not wait for either.
  */
 import type { Clock, Random } from '../kit/clock.ts'
 import { MillraceError } from '../kit/errors.ts'
-import type { LogReader } from '../log/event-log.ts'
+import type { LogReader, Pending } from '../log/event-log.ts'
 import type { ReadPlan } from '../log/read-plan.ts'
-import type { DeliveryJob, DeliveryResult, DeliveryWorker } from './delivery-job.ts'
+import {
+  type DeliveryJob,
+  type DeliveryResult,
+  type DeliveryWorker,
+  JobFailure,
+} from './delivery-job.ts'
 import { FLUSH_BYTES, isFlushDue } from './flush-policy.ts'
+import { PoisonHunt } from './poison-hunt.ts'
+import { type DeliveryStanding, type Laggard, standingOf } from './standing.ts'
 
 const TICK_MS = 1_000
 /** Waits after failures: 1 s, 2 s, 4 s … at most five minutes, each cut by up to a half. */
 const RETRY_MS_MIN = 1_000
 const RETRY_MS_MAX = 300_000
+/** Failures of its own doing after which a job is taken apart: a process can die of other things. */
+const JOB_FAILURES_MAX = 3
+/** A job of a hunt is a half, a quarter … of one that takes a second. */
+const HUNT_JOB_MS_MAX = 60_000
 
 export interface SchedulerParts {
   readonly reader: Pick<LogReader, 'logId' | 'end' | 'tenants' | 'pending' | 'commit'> & {
     plan(tenantNo: number, fromOffset: number, bytesMax: number): ReadPlan | undefined
+    /** Reads a segment again and marks what of it is damaged: later plans pass over that. */
+    inspect?(segment: number): Promise<void>
   }
   readonly worker: DeliveryWorker
   /** What a job needs to know of a tenant; undefined: there is no such tenant (any more). */
@@ -43,7 +57,14 @@ interface TenantState {
   /** Undefined until the lake was asked. */
   offset: number | undefined
   failureCount: number
+  /** Of jobs that failed by their own doing, since the offset last moved. */
+  jobFailureCount: number
   retryAtMs: number
+  /** Since when the flush policy wants a job and none has moved the offset. */
+  dueSinceMs: number | undefined
+  /** What the last failure said; undefined once a job went well. */
+  error: string | undefined
+  hunt: PoisonHunt | undefined
 }
 
 /** Somebody waits until a tenant is delivered up to an offset. */
@@ -58,6 +79,13 @@ export class DeliveryScheduler {
   readonly #parts: SchedulerParts
   readonly #states = new Map<number, TenantState>()
   #wishes: Wish[] = []
+  #hasNewWish = false
+  /** Tenants that were due when all were last looked at, in order. */
+  #queue: number[] = []
+  #queuedMs = 0
+  #huntedLast = false
+  #failureCount = 0
+  #standing: { readonly atMs: number; readonly standing: DeliveryStanding } | undefined
   #running: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #stopped = false
@@ -93,6 +121,7 @@ export class DeliveryScheduler {
           this.#wishes.push({ tenantNo: each, upTo, resolve, reject })
         }),
     )
+    this.#hasNewWish = true
     if (this.#stopped) this.#refuseWishes()
     // A run under way may have looked already; the one after it has not.
     else void this.tick().then(() => this.tick())
@@ -102,6 +131,29 @@ export class DeliveryScheduler {
   /** Everything of this tenant below it is in the lake; undefined until that is known. */
   progress(tenantNo: number): number | undefined {
     return this.#states.get(tenantNo)?.offset
+  }
+
+  /** As of the last second: it looks at every tenant. */
+  standing(): DeliveryStanding {
+    const nowMs = this.#parts.clock.now()
+    if (this.#standing !== undefined && Math.abs(nowMs - this.#standing.atMs) < TICK_MS) {
+      return this.#standing.standing
+    }
+    const { reader } = this.#parts
+    const waiting: (Laggard & { bytes: number })[] = []
+    for (const tenantNo of reader.tenants()) {
+      const state = this.#stateOf(tenantNo)
+      const pending = state.offset === undefined ? null : reader.pending(tenantNo, state.offset)
+      if (pending !== null) this.#noteDue(state, pending, nowMs)
+      if (pending?.oldestReceivedMs === null) continue
+      const { dueSinceMs = nowMs, error } = state
+      const lagMs = pending === null ? 0 : Math.max(0, nowMs - pending.oldestReceivedMs)
+      const overdueMs = nowMs - dueSinceMs
+      waiting.push({ tenantNo, lagMs, overdueMs, error, bytes: pending?.bytes ?? 0 })
+    }
+    const standing = standingOf(waiting, this.#failureCount)
+    this.#standing = { atMs: nowMs, standing }
+    return standing
   }
 
   /** Waits for the job under way, within the worker's limit. Idempotent. */
@@ -117,7 +169,7 @@ export class DeliveryScheduler {
     await this.#findOffsets()
     this.#grantWishes()
     for (;;) {
-      const tenantNo = this.#stopped ? undefined : this.#nextDue()
+      const tenantNo = this.#stopped ? undefined : this.#next()
       if (tenantNo === undefined) return
       await this.#deliver(tenantNo, this.#stateOf(tenantNo))
     }
@@ -139,43 +191,124 @@ export class DeliveryScheduler {
     }
   }
 
-  /** The due tenant whose oldest record has waited longest; wishes come first. */
-  #nextDue(): number | undefined {
-    const { reader, clock, flushBytes } = this.#parts
-    const nowMs = clock.now()
-    let next: { tenantNo: number; oldestMs: number } | undefined
+  /**
+   * The due tenant whose oldest record has waited longest; wishes come first. A hunt gets every other
+   * job at most. All tenants are looked at once a second, not for each job.
+   */
+  #next(): number | undefined {
+    const nowMs = this.#parts.clock.now()
+    const isOld = Math.abs(nowMs - this.#queuedMs) >= TICK_MS
+    if (this.#queue.length === 0 || isOld || this.#hasNewWish) this.#queue = this.#due(nowMs)
+    const hunted = this.#huntedLast
+    const isFree = (each: number) => !hunted || this.#stateOf(each).hunt === undefined
+    const tenantNo = this.#queue.find(isFree) ?? this.#queue[0]
+    if (tenantNo !== undefined) this.#queue.splice(this.#queue.indexOf(tenantNo), 1)
+    return tenantNo
+  }
+
+  #due(nowMs: number): number[] {
+    const { reader } = this.#parts
+    this.#queuedMs = nowMs
+    this.#hasNewWish = false
+    const wished = new Set(this.#wishes.map((wish) => wish.tenantNo))
+    const due: { tenantNo: number; oldestMs: number }[] = []
     for (const tenantNo of reader.tenants()) {
       const state = this.#stateOf(tenantNo)
       if (state.offset === undefined) continue
       const pending = reader.pending(tenantNo, state.offset)
+      const isDue = this.#noteDue(state, pending, nowMs)
       if (pending.oldestReceivedMs === null) continue
-      const isWished = this.#isWished(tenantNo)
-      const isDue = state.retryAtMs <= nowMs && isFlushDue(pending, nowMs, flushBytes)
-      if (!isWished && !isDue) continue
-      const oldestMs = isWished ? -1 : pending.oldestReceivedMs
-      if (next === undefined || oldestMs < next.oldestMs) next = { tenantNo, oldestMs }
+      const isWished = wished.has(tenantNo)
+      if (!isWished && !(isDue && state.retryAtMs <= nowMs)) continue
+      due.push({ tenantNo, oldestMs: isWished ? -1 : pending.oldestReceivedMs })
     }
-    return next?.tenantNo
+    return due.sort((left, right) => left.oldestMs - right.oldestMs).map(({ tenantNo }) => tenantNo)
+  }
+
+  #noteDue(state: TenantState, pending: Pending, nowMs: number): boolean {
+    const isDue =
+      pending.oldestReceivedMs !== null &&
+      (state.hunt !== undefined || isFlushDue(pending, nowMs, this.#parts.flushBytes))
+    if (isDue) state.dueSinceMs ??= nowMs
+    else state.dueSinceMs = undefined
+    return isDue
   }
 
   async #deliver(tenantNo: number, state: TenantState): Promise<void> {
-    const { reader, worker, tenant, onDelivered } = this.#parts
+    const { reader, worker, tenant } = this.#parts
+    const { hunt } = state
+    const attempt = hunt?.next()
+    this.#huntedLast = attempt !== undefined
+    let plan: ReadPlan | undefined
     try {
       const fromOffset = state.offset!
-      const plan = reader.plan(tenantNo, fromOffset, FLUSH_BYTES)
+      const { bytesMax = FLUSH_BYTES, ...asked } = attempt ?? {}
+      plan = reader.plan(tenantNo, fromOffset, bytesMax)
+      // Damage alone is passed first: it is not what a hunt is for.
+      const special = plan?.recordCount === 0 ? {} : asked
       const known = tenant(tenantNo)
       if (plan === undefined || known === undefined) {
         throw new Error(`tenant ${tenantNo} has records but no plan or no name`)
       }
-      const result = await worker.deliver({ ...known, plan })
-      if (result.status === 'moved' && result.nextOffset === fromOffset) {
-        throw new Error(`another writer is at work on the tables of ${known.tenantId}`)
-      }
-      this.#reached(tenantNo, state, result.nextOffset)
-      onDelivered?.(tenantNo, result)
+      const msMax = attempt === undefined ? {} : { msMax: HUNT_JOB_MS_MAX }
+      const result = await worker.deliver({ ...known, plan, ...special, ...msMax })
+      this.#took(tenantNo, state, plan, result)
     } catch (error) {
-      this.#failed(tenantNo, state, error)
+      await this.#lost(tenantNo, state, plan, error)
     }
+  }
+
+  #took(tenantNo: number, state: TenantState, plan: ReadPlan, result: DeliveryResult): void {
+    const { hunt } = state
+    if (result.status === 'moved') {
+      if (result.nextOffset === plan.fromOffset) {
+        throw new Error(`another writer is at work on the tables of tenant ${tenantNo}`)
+      }
+      state.hunt = undefined
+    } else if (plan.recordCount > 0 && hunt?.succeeded(plan)) state.hunt = undefined
+    if (result.status === 'tried') return
+    this.#reached(tenantNo, state, result.nextOffset)
+    this.#parts.onDelivered?.(tenantNo, result)
+  }
+
+  /** A job failed: by its own doing, because of damage in the log, or for a reason that passes. */
+  async #lost(
+    tenantNo: number,
+    state: TenantState,
+    plan: ReadPlan | undefined,
+    error: unknown,
+  ): Promise<void> {
+    this.#failureCount++
+    const isOwn = error instanceof JobFailure && plan !== undefined && !this.#stopped
+    if (isOwn && state.hunt?.failed(plan, error.message)) return
+    if (isOwn) {
+      // A hunt that can try nothing more is over; the next begins after as many failures again.
+      state.jobFailureCount = state.hunt === undefined ? state.jobFailureCount + 1 : 0
+      state.hunt = undefined
+    }
+    this.#failed(tenantNo, state, error)
+    if (isOwn && state.jobFailureCount >= JOB_FAILURES_MAX) {
+      state.jobFailureCount = 0
+      state.hunt = new PoisonHunt(plan, error.message)
+      state.retryAtMs = 0
+    }
+    const isDamage = error instanceof MillraceError && error.code === 'data_damaged'
+    if (isDamage && plan !== undefined && (await this.#inspect(plan))) state.retryAtMs = 0
+  }
+
+  /** True when the log knows more of its damage now, and plans around it. */
+  async #inspect(plan: ReadPlan): Promise<boolean> {
+    const { reader } = this.#parts
+    try {
+      for (const segment of new Set(plan.pieces.map((piece) => piece.segment))) {
+        await reader.inspect?.(segment)
+      }
+    } catch {
+      // What the log cannot look at now, it cannot when the job is tried again either.
+      return false
+    }
+    const again = reader.plan(plan.tenantNo, plan.fromOffset, plan.bytes)
+    return again?.skippedEventCount !== plan.skippedEventCount
   }
 
   #reached(tenantNo: number, state: TenantState, offset: number): void {
@@ -189,7 +322,10 @@ export class DeliveryScheduler {
     }
     state.offset = offset
     state.failureCount = 0
+    state.jobFailureCount = 0
     state.retryAtMs = 0
+    state.dueSinceMs = undefined
+    state.error = undefined
     reader.commit(tenantNo, offset)
     this.#grantWishes()
   }
@@ -212,6 +348,8 @@ export class DeliveryScheduler {
     const jitter = random.bytes(1)[0]! / 256
     state.failureCount++
     state.retryAtMs = clock.now() + waitMs * (1 - jitter / 2)
+    state.dueSinceMs ??= clock.now()
+    state.error = error instanceof Error ? error.message : String(error)
     this.#settle(
       (wish) => wish.tenantNo === tenantNo,
       (wish) => wish.reject(error),
@@ -235,7 +373,15 @@ export class DeliveryScheduler {
   #stateOf(tenantNo: number): TenantState {
     const known = this.#states.get(tenantNo)
     if (known !== undefined) return known
-    const state = { offset: undefined, failureCount: 0, retryAtMs: 0 }
+    const state: TenantState = {
+      offset: undefined,
+      failureCount: 0,
+      jobFailureCount: 0,
+      retryAtMs: 0,
+      dueSinceMs: undefined,
+      error: undefined,
+      hunt: undefined,
+    }
     this.#states.set(tenantNo, state)
     return state
   }

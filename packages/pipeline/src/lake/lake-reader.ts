@@ -42,7 +42,7 @@ export class LakeReader {
 
   /** Up to where `events` holds the rows of this log; 0 when it holds none of it. */
   async offset(tenantId: string, logId: string): Promise<number> {
-    const { progress } = await this.#table(tenantId, 'events').snapshot()
+    const progress = await this.#table(tenantId, 'events').progress()
     return progress?.logId === logId ? progress.nextOffset : 0
   }
 

@@ -113,6 +113,12 @@ export class LakeTable {
     return this.#read(await this.#catalog.load(this.identifier))
   }
 
+  /** Of the newest snapshot, without reading which files it has. */
+  async progress(): Promise<Progress | undefined> {
+    const loaded = await this.#catalog.load(this.identifier)
+    return loaded && progressOf(loaded.metadata)
+  }
+
   /**
    * Adds files whose rows are the log's from `expected` up to `progress`, in one snapshot. The
    * files must be in the store; there may be none (every record was refused). 'moved': the table

@@ -21,17 +21,35 @@ export interface Progress {
   readonly nextOffset: number
   /** Grows with each writer that takes over. */
   readonly writerEpoch: number
+  /** Of `events` alone: accepted events that are in no row, since the table began. */
+  readonly left?: LeftEvents
 }
+
+/** Why accepted events are in no row. Counted in the snapshot that passes them: once, as rows are. */
+export interface LeftEvents {
+  /** Left out because one of the same source and `eventId` came before. */
+  readonly duplicates: number
+  /** Damaged in the log, or nothing that delivery could make rows of. */
+  readonly undeliverable: number
+}
+
+export const NONE_LEFT: LeftEvents = { duplicates: 0, undeliverable: 0 }
 
 const LOG_ID = 'millrace.log-id'
 const NEXT_OFFSET = 'millrace.next-offset'
 const WRITER_EPOCH = 'millrace.writer-epoch'
+const DUPLICATES = 'millrace.duplicates'
+const UNDELIVERABLE = 'millrace.undeliverable'
 
 export function progressSummary(progress: Progress): Readonly<Record<string, string>> {
   return {
     [LOG_ID]: progress.logId,
     [NEXT_OFFSET]: String(progress.nextOffset),
     [WRITER_EPOCH]: String(progress.writerEpoch),
+    ...(progress.left && {
+      [DUPLICATES]: String(progress.left.duplicates),
+      [UNDELIVERABLE]: String(progress.left.undeliverable),
+    }),
   }
 }
 
@@ -66,20 +84,24 @@ export function sameProgress(a: Progress | undefined, b: Progress | undefined): 
 }
 
 function summaryProgress(metadata: TableMetadata, snapshot: Snapshot): Progress | undefined {
-  const logId = snapshot.summary?.[LOG_ID]
+  const { summary } = snapshot
+  const logId = summary?.[LOG_ID]
   if (logId === undefined) return undefined
-  const nextOffset = Number(snapshot.summary[NEXT_OFFSET])
-  const writerEpoch = Number(snapshot.summary[WRITER_EPOCH])
-  if (!isCount(nextOffset) || !isCount(writerEpoch)) {
+  const count = (name: string, fallback?: string) => {
+    const text = summary?.[name] ?? fallback
+    const value = Number(text)
+    if (text !== undefined && Number.isSafeInteger(value) && value >= 0) return value
     throw new MillraceError(
       'data_damaged',
-      `snapshot ${snapshot['snapshot-id']} of ${metadata.location} has ${NEXT_OFFSET} ` +
-        `${snapshot.summary[NEXT_OFFSET]}, ${WRITER_EPOCH} ${snapshot.summary[WRITER_EPOCH]}`,
+      `snapshot ${snapshot['snapshot-id']} of ${metadata.location} has ${name} ${text}`,
     )
   }
-  return { logId, nextOffset, writerEpoch }
-}
-
-function isCount(value: number): boolean {
-  return Number.isSafeInteger(value) && value >= 0
+  const progress = {
+    logId,
+    nextOffset: count(NEXT_OFFSET),
+    writerEpoch: count(WRITER_EPOCH),
+  }
+  if (summary?.[DUPLICATES] === undefined && summary?.[UNDELIVERABLE] === undefined) return progress
+  const left = { duplicates: count(DUPLICATES, '0'), undeliverable: count(UNDELIVERABLE, '0') }
+  return { ...progress, left }
 }

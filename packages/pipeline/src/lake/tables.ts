@@ -113,7 +113,7 @@ export const REJECTIONS: TableDefinition = {
     { id: 6, name: 'pointer', type: 'string', required: true, doc: 'JSON pointer (RFC 6901) into the event; empty for the event itself' },
     { id: 7, name: 'raw', type: 'string', required: true, doc: "the event's text as it came" },
     { id: 8, name: 'batch_id', type: 'string', required: true, doc: 'the batch' },
-    { id: 9, name: 'event_index', type: 'int', required: true, doc: 'place in the batch as sent' },
+    { id: 9, name: 'event_index', type: 'int', required: true, doc: 'place in the batch as sent; -1: the whole batch, -2: damaged records' },
     { id: 10, name: 'source', type: 'string', required: true, doc: 'name of the source' },
     { id: 11, name: 'log_offset', type: 'long', required: true, bounds: true, doc: "the batch's record in the log" },
     { id: 12, name: 'replayed_at', type: 'timestamptz', doc: 'when it was replayed' },

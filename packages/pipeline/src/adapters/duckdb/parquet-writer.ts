@@ -13,6 +13,7 @@
 import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
+import { JobFailure } from '../../delivery/delivery-job.ts'
 import {
   DEDUPLICATION_DAYS,
   type LakeWriter,
@@ -29,6 +30,8 @@ import { EVENTS, IDENTITIES, REJECTIONS, type TableDefinition } from '../../lake
  * holds a row group of each in memory: with 2,000 days it passed the limit of 1 GB.
  */
 const DAYS_AT_ONCE = 31
+/** How DuckDB's errors begin, or what they hold, when a disk or a permission is to blame. */
+const NOT_THE_LINES = /^(?:IO|Permission|HTTP) Error|No space left/
 const DAY_US = 86_400_000_000
 /**
  * Half of DuckDB's default: what is gathered before it is written is most of the memory that a job
@@ -74,7 +77,7 @@ class RangeWriter {
   async write(): Promise<WrittenRows> {
     const { forms, fromOffset } = this.#request
     const rejections = forms.rejections
-      ? await this.#table(REJECTIONS, this.#rows('rejections', fromOffset.rejections))
+      ? await this.#table(REJECTIONS, this.#rejections(fromOffset.rejections))
       : []
     const events = await this.#copy(EVENTS, this.#rows('events'))
     if (events === undefined) return { files: rejections, duplicateCount: 0 }
@@ -94,6 +97,15 @@ class RangeWriter {
         ? [fileOf(EVENTS, events, days[0]!)]
         : await this.#split(EVENTS, kept, days)
     return { files: [...rejections, ...identities, ...files], duplicateCount }
+  }
+
+  /** … without those that the lake has: a record may come again with more of its events refused. */
+  #rejections(fromOffset: number): string {
+    const rows = this.#rows('rejections', fromOffset)
+    const { earlierRejections } = this.#request
+    if (earlierRejections.length === 0) return rows
+    const earlier = `SELECT rejection_id FROM ${parquet(earlierRejections)}`
+    return `SELECT * FROM (${rows}) WHERE rejection_id NOT IN (${earlier})`
   }
 
   #rows(table: TableDefinition['name'], fromOffset?: number): string {
@@ -210,7 +222,18 @@ class RangeWriter {
   }
 
   async #query(sql: string): Promise<readonly Stats[]> {
-    return (await this.#connection.runAndReadAll(sql)).getRowObjects()
+    try {
+      return (await this.#connection.runAndReadAll(sql)).getRowObjects()
+    } catch (error) {
+      throw this.#failure(error as Error)
+    }
+  }
+
+  /** The engine's word about the lines is the job's failure; about a file or the disk it is not. */
+  #failure(error: Error): Error {
+    if (NOT_THE_LINES.test(error.message)) return error
+    const message = error.message.replaceAll(`${this.#request.folder}/`, '')
+    return new JobFailure(message, { cause: error })
   }
 
   #nextPath(suffix: string): string {
