@@ -4,7 +4,6 @@ import { type Request, request } from './request.ts'
 interface Flow {
   readonly acceptMs: number | null
   readonly syncMs: number | null
-  readonly lakeMs: number | null
   readonly queryMs: number | null
 }
 
@@ -15,6 +14,10 @@ export interface Ledger {
   readonly duplicate: number
   readonly delivered: number
   readonly pending: number
+  readonly undeliverable: number
+  readonly suppressed: number
+  /** Age of the oldest event that is not in the lake. */
+  readonly lagMs: number | null
   readonly flow: Flow
 }
 

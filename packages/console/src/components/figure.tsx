@@ -5,7 +5,7 @@ import { count } from '../kit/format.ts'
 export interface FigureProps {
   readonly label: string
   readonly value: number | undefined
-  readonly tone?: 'plain' | 'ok' | 'settling' | 'bad'
+  readonly tone?: 'plain' | 'ok' | 'settling' | 'bad' | undefined
   readonly note?: ComponentChildren
 }
 

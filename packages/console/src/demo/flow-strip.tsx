@@ -7,7 +7,7 @@ export function FlowStrip({ reading }: { reading: OwnReading | undefined }) {
   const stages = [
     { name: 'door', ms: flow?.acceptMs, note: 'request → answer' },
     { name: 'log', ms: flow?.syncMs, note: 'append, fsync' },
-    { name: 'lake', ms: flow?.lakeMs, note: 'oldest in wait' },
+    { name: 'lake', ms: reading?.ledger.lagMs, note: 'oldest in wait' },
     {
       name: 'SQL',
       ms: flow?.queryMs ?? reading?.trail.stats.elapsedMs,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { accountOf, createVerdict } from './account.ts'
+import { accountOf, createVerdict, rowsOf, unaccounted } from './account.ts'
 
 const counts = { numbered: 100, unnumbered: 5, inSql: 105, rejectedNumbered: 0 }
 
@@ -21,6 +21,13 @@ describe('account', () => {
     expect(accountOf(counts, 100, 110).difference).toBe(0)
     expect(accountOf(counts, 107, 110).difference).toBe(-2)
     expect(accountOf(counts, 100, 104).difference).toBe(1)
+  })
+
+  test('what is undeliverable or was there already is no row, and is accounted for', () => {
+    const ledger = { accepted: 20, delivered: 10, pending: 5, undeliverable: 3, suppressed: 2 }
+    expect([rowsOf(ledger), unaccounted(ledger)]).toEqual([15, 0])
+    expect(unaccounted({ ...ledger, delivered: 9 })).toBe(1)
+    expect(unaccounted({ ...ledger, pending: 7 })).toBe(-2)
   })
 
   test('an amount settles for a while, then is bad, and zero forgives it', () => {

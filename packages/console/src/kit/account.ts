@@ -1,5 +1,6 @@
 /**
- * The arithmetic of the account: sent = acknowledged + rejected + lost, acknowledged = in SQL.
+ * The arithmetic of the account: sent = acknowledged + rejected + lost, acknowledged = in SQL, but for
+ * those that no row could be made of and those that were there already.
  *
  * Every event of the tracker carries its place on its page (`seq`, from 0 without gaps), so the rows
  * themselves tell how many were sent: the sum over all pages of the highest number plus one. Events
@@ -20,18 +21,35 @@ export interface Counts {
 export interface Account {
   readonly sent: number
   readonly lost: number
-  /** In SQL minus acknowledged: 0 is the promise. */
+  /** In SQL minus what should be: 0 is the promise. */
   readonly difference: number
 }
 
+/** The ledger's columns of acknowledged events. */
+export interface Acknowledged {
+  readonly accepted: number
+  readonly delivered: number
+  readonly pending: number
+  readonly undeliverable: number
+  readonly suppressed: number
+}
+
+/** Acknowledged events that are rows of SQL, in the lake or on their way to it. */
+export const rowsOf = ({ accepted, undeliverable, suppressed }: Acknowledged): number =>
+  accepted - undeliverable - suppressed
+
+/** Acknowledged events that are in no column of the ledger, or, below 0, in more than one. */
+export const unaccounted = (ledger: Acknowledged): number =>
+  rowsOf(ledger) - ledger.delivered - ledger.pending
+
 /**
- * `acceptedBefore` and `acceptedAfter` are the ledger read before and after the query: while events
- * arrive, any count between the two is right.
+ * `rowsBefore` and `rowsAfter` are of the ledger read before and after the query: while events arrive,
+ * any count between the two is right.
  */
-export function accountOf(counts: Counts, acceptedBefore: number, acceptedAfter: number): Account {
+export function accountOf(counts: Counts, rowsBefore: number, rowsAfter: number): Account {
   const sent = counts.numbered + counts.unnumbered
-  const low = Math.min(acceptedBefore, acceptedAfter)
-  const high = Math.max(acceptedBefore, acceptedAfter)
+  const low = Math.min(rowsBefore, rowsAfter)
+  const high = Math.max(rowsBefore, rowsAfter)
   const within = Math.min(Math.max(counts.inSql, low), high)
   return {
     sent,

@@ -1,7 +1,7 @@
 /** Reads the account of the chosen tenant: the ledger, then the rows, then the ledger again. */
-import { readLedger } from '../api/ledger.ts'
+import { type Ledger, readLedger } from '../api/ledger.ts'
 import { numberOf, records, runQuery } from '../api/query.ts'
-import { type Account, accountOf } from '../kit/account.ts'
+import { type Account, accountOf, rowsOf, unaccounted } from '../kit/account.ts'
 
 const ACCOUNT_SQL = `select
   (select coalesce(sum(sent), 0) from (
@@ -12,9 +12,9 @@ const ACCOUNT_SQL = `select
   (select count(*) from rejections where raw like '%"seq":%') as rejected_numbered`
 
 export interface AccountReading extends Account {
-  readonly accepted: number
-  readonly rejected: number
-  readonly pending: number
+  readonly ledger: Ledger
+  /** See `unaccounted`. */
+  readonly unaccounted: number
   readonly inSql: number
 }
 
@@ -29,10 +29,9 @@ export async function readAccount(signal: AbortSignal): Promise<AccountReading> 
     rejectedNumbered: numberOf(row.rejected_numbered),
   }
   return {
-    ...accountOf(counts, before.accepted, after.accepted),
-    accepted: after.accepted,
-    rejected: after.rejected,
-    pending: after.pending,
+    ...accountOf(counts, rowsOf(before), rowsOf(after)),
+    ledger: after,
+    unaccounted: unaccounted(after),
     inSql: counts.inSql,
   }
 }

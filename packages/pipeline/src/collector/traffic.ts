@@ -2,7 +2,7 @@
  * What passes the door, counted: for `/metrics`, and for a tenant's account.
  *
  * Accepted and rejected events are counted by the log itself, durably; what only lives here is what
- * changes nothing on disk: duplicates, requests refused whole, and how long things take.
+ * changes nothing on disk: requests refused whole, and how long things take.
  */
 import { Counter, Histogram, type Registry } from 'prom-client'
 import { RecentMedian } from '../kit/recent-median.ts'
@@ -17,17 +17,23 @@ const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5]
 export class Traffic implements AcceptObserver, IngestObserver {
   readonly acceptMs = new RecentMedian()
   readonly syncMs = new RecentMedian()
-  readonly #duplicates = new Map<number, number>()
   readonly #live: LiveFeed
   readonly #onError: (error: unknown) => void
+  readonly #onRepeated: (tenantNo: number, eventCount: number) => void
   readonly #requests: Counter<'outcome'>
   readonly #events: Counter<'outcome'>
   readonly #conflicts: Counter
   readonly #seconds: Histogram
 
-  constructor(registry: Registry, live: LiveFeed, onError: (error: unknown) => void) {
+  constructor(
+    registry: Registry,
+    live: LiveFeed,
+    onError: (error: unknown) => void,
+    onRepeated: (tenantNo: number, eventCount: number) => void,
+  ) {
     this.#live = live
     this.#onError = onError
+    this.#onRepeated = onRepeated
     const registers = [registry]
     this.#requests = new Counter({
       name: 'millrace_collector_requests_total',
@@ -58,7 +64,7 @@ export class Traffic implements AcceptObserver, IngestObserver {
     if (appended.duplicate) {
       const count = entry.eventCount + entry.rejections.length
       this.#events.inc({ outcome: 'duplicate' }, count)
-      this.#duplicates.set(sender.tenantNo, this.duplicates(sender.tenantNo) + count)
+      this.#onRepeated(sender.tenantNo, count)
       if (appended.conflict) this.#conflicts.inc()
       return
     }
@@ -76,11 +82,6 @@ export class Traffic implements AcceptObserver, IngestObserver {
 
   failed(error: unknown): void {
     this.#onError(error)
-  }
-
-  /** Events that came again since this process started. */
-  duplicates(tenantNo: number): number {
-    return this.#duplicates.get(tenantNo) ?? 0
   }
 }
 

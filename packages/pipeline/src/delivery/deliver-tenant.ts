@@ -73,6 +73,7 @@ export async function deliverTenant(
       nextOffset: plan.nextOffset,
       recordCount: plan.recordCount,
       eventCount: plan.eventCount,
+      rowCount: rows.rowCount,
       duplicateCount: rows.duplicateCount,
       undeliverableCount: rows.undeliverableCount,
       logBytes: plan.bytes,
@@ -123,9 +124,9 @@ async function writeRows(parts: DeliveryParts, job: DeliveryJob, before: Snapsho
     earlierEvents: (firstDay, lastDay) =>
       earlierEvents(parts.store, before.events, firstDay, lastDay),
   })
-  expectAllEvents(job, eventCount - leftOutCount, written)
+  const rowCount = expectAllEvents(job, eventCount - leftOutCount, written)
   const undeliverableCount = leftOutCount + plan.skippedEventCount
-  return { ...written, undeliverableCount }
+  return { ...written, rowCount, undeliverableCount }
 }
 
 /** The planned lines, as the job wants them changed; `eventCount` is that of the records as read. */
@@ -146,16 +147,16 @@ async function linesOf(
   return { lines: Buffer.concat([lines, damaged]), eventCount, leftOutCount }
 }
 
-/** The account of promise 4: what was accepted is written or known to be a duplicate. */
+/** The account of promise 4: what was accepted is written or known to be a duplicate. The rows. */
 function expectAllEvents(
   job: DeliveryJob,
   eventCount: number,
   written: { readonly files: readonly RowsFile[]; readonly duplicateCount: number },
-): void {
+): number {
   const rowCount = written.files
     .filter((file) => file.table === 'events')
     .reduce((sum, file) => sum + Number(file.stats.count), 0)
-  if (rowCount + written.duplicateCount === eventCount) return
+  if (rowCount + written.duplicateCount === eventCount) return rowCount
   throw new JobFailure(
     `${eventCount} events of ${job.tenantId} from offset ${job.plan.fromOffset} became ` +
       `${rowCount} rows and ${written.duplicateCount} duplicates`,

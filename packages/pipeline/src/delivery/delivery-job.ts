@@ -41,6 +41,8 @@ export type DeliveryResult =
       readonly recordCount: number
       /** Accepted events of the records; those left out included. */
       readonly eventCount: number
+      /** In `events`. */
+      readonly rowCount: number
       readonly duplicateCount: number
       /** Events that became rows of `rejections`, and damaged ones that the plan passes over. */
       readonly undeliverableCount: number

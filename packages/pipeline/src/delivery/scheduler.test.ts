@@ -108,6 +108,7 @@ function delivered({ plan, trial }: DeliveryJob): DeliveryResult {
   const counts = {
     recordCount,
     eventCount,
+    rowCount: eventCount,
     duplicateCount: 0,
     undeliverableCount: 0,
     logBytes: bytes,
@@ -378,7 +379,7 @@ describe('the standing', () => {
     await wait(0)
     expect(scheduler.standing()).toEqual({
       pendingBytes: 30,
-      failureCount: 0,
+      counts: { failures: 0, delivered: 0, undeliverable: 0, suppressed: 0 },
       laggards: [
         { tenantNo: 2, lagMs: 5_000, overdueMs: 0, error: undefined, bytes: 20 },
         { tenantNo: 1, lagMs: 1_000, overdueMs: 0, error: undefined, bytes: 10 },
@@ -403,7 +404,12 @@ describe('the standing', () => {
     })
     broken = false
     await wait(300_000)
-    expect(scheduler.standing()).toMatchObject({ pendingBytes: 0, mostOverdue: undefined })
+    expect(scheduler.standing()).toMatchObject({
+      pendingBytes: 0,
+      mostOverdue: undefined,
+      counts: { failures: expect.any(Number), delivered: 1, undeliverable: 0, suppressed: 0 },
+    })
+    expect(scheduler.standing().counts.failures).toBeGreaterThan(3)
   })
 
   test('names the twenty that wait longest', async () => {

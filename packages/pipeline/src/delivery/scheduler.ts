@@ -84,7 +84,7 @@ export class DeliveryScheduler {
   #queue: number[] = []
   #queuedMs = 0
   #huntedLast = false
-  #failureCount = 0
+  readonly #counts = { failures: 0, delivered: 0, undeliverable: 0, suppressed: 0 }
   #standing: { readonly atMs: number; readonly standing: DeliveryStanding } | undefined
   #running: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
@@ -151,7 +151,7 @@ export class DeliveryScheduler {
       const overdueMs = nowMs - dueSinceMs
       waiting.push({ tenantNo, lagMs, overdueMs, error, bytes: pending?.bytes ?? 0 })
     }
-    const standing = standingOf(waiting, this.#failureCount)
+    const standing = standingOf(waiting, { ...this.#counts })
     this.#standing = { atMs: nowMs, standing }
     return standing
   }
@@ -267,6 +267,11 @@ export class DeliveryScheduler {
       state.hunt = undefined
     } else if (plan.recordCount > 0 && hunt?.succeeded(plan)) state.hunt = undefined
     if (result.status === 'tried') return
+    if (result.status === 'delivered') {
+      this.#counts.delivered += result.rowCount
+      this.#counts.undeliverable += result.undeliverableCount
+      this.#counts.suppressed += result.duplicateCount
+    }
     this.#reached(tenantNo, state, result.nextOffset)
     this.#parts.onDelivered?.(tenantNo, result)
   }
@@ -278,7 +283,7 @@ export class DeliveryScheduler {
     plan: ReadPlan | undefined,
     error: unknown,
   ): Promise<void> {
-    this.#failureCount++
+    this.#counts.failures++
     const isOwn = error instanceof JobFailure && plan !== undefined && !this.#stopped
     if (isOwn && state.hunt?.failed(plan, error.message)) return
     if (isOwn) {

@@ -7,12 +7,21 @@
  */
 export interface DeliveryStanding {
   readonly pendingBytes: number
-  /** Failed jobs since the start. */
-  readonly failureCount: number
+  readonly counts: DeliveryCounts
   /** The tenants with the longest lag, longest first; at most `LAGGARDS_MAX`. */
   readonly laggards: readonly Laggard[]
   /** The tenant that is overdue for longest, if one is. */
   readonly mostOverdue: Laggard | undefined
+}
+
+/** Since the start of the process. */
+export interface DeliveryCounts {
+  /** Jobs. */
+  readonly failures: number
+  /** Events. */
+  readonly delivered: number
+  readonly undeliverable: number
+  readonly suppressed: number
 }
 
 export interface Laggard {
@@ -30,7 +39,7 @@ export const LAGGARDS_MAX = 20
 /** Of all tenants for whom something waits. */
 export function standingOf(
   waiting: readonly (Laggard & { readonly bytes: number })[],
-  failureCount: number,
+  counts: DeliveryCounts,
 ): DeliveryStanding {
   let pendingBytes = 0
   let mostOverdue: Laggard | undefined
@@ -39,5 +48,5 @@ export function standingOf(
     if (each.overdueMs > (mostOverdue?.overdueMs ?? 0)) mostOverdue = each
   }
   const laggards = [...waiting].sort((left, right) => right.lagMs - left.lagMs)
-  return { pendingBytes, failureCount, laggards: laggards.slice(0, LAGGARDS_MAX), mostOverdue }
+  return { pendingBytes, counts, laggards: laggards.slice(0, LAGGARDS_MAX), mostOverdue }
 }

@@ -35,6 +35,7 @@ import { connectionsThatFit } from './connections.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { type Demo, openDemo } from './demo.ts'
 import { composeDoors } from './doors.ts'
+import { openDuplicateCounts } from './duplicate-counts.ts'
 import { type HttpServer, type ListenOptions, listen } from './http-server.ts'
 
 const PROGRAMS = {
@@ -103,6 +104,12 @@ async function open(
   held.flush = (tenantNo) => void delivery.flush(tenantNo).catch(() => {})
   delivery.start()
   closers.push(() => delivery.stop())
+  const duplicates = await openDuplicateCounts({
+    path: join(folder.path, 'duplicates.json'),
+    files: nodeFiles,
+    onFault: (error) => logger.warn({ err: error }, 'duplicates are counted, but not kept'),
+  })
+  closers.push(() => duplicates.stop())
   const queryMs = new RecentMedian()
   const run = openQuery(folder, log, makers.store, lake, queryMs, closers)
 
@@ -119,8 +126,9 @@ async function open(
   const authorize = createAuthorize({ ...makers, tokens })
   const links = createLinks(makers)
   const credentials = { makers, keys, tokens, authorize, links, issuer, writeKey }
-  const rates = ratesOf(config)
-  const doors = composeDoors({ ...credentials, log, lake, run, queryMs, demo, logger, rates })
+  const account = { delivery, deliveryLimits: deliveryLimitsOf(config), duplicates }
+  const stores = { ...credentials, ...account, log, lake, run, queryMs }
+  const doors = composeDoors({ ...stores, demo, logger, rates: ratesOf(config) })
   server = await listen(doors, listenOptions(config, logger))
   const { url, close } = server
   closers.push(close)
@@ -136,6 +144,10 @@ async function open(
     fenced,
     stop,
   }
+}
+
+function deliveryLimitsOf(config: Config) {
+  return { lagMinutes: config.lagLimitMinutes, pendingMib: config.pendingLimitMib }
 }
 
 function ratesOf(config: Config): QuotaRates {
@@ -303,7 +315,11 @@ function openDelivery(
     deliveredOffset: (tenantId) => lake.offset(tenantId, log.logId),
     clock: systemClock,
     random: systemRandom,
-    onDelivered: (tenantNo, result) => logger.debug({ tenantNo, ...result }, 'delivered'),
+    onDelivered: (tenantNo, result) => {
+      if (result.status === 'delivered' && result.undeliverableCount > 0) {
+        logger.error({ tenantNo, ...result }, 'events were undeliverable; see rejections')
+      } else logger.debug({ tenantNo, ...result }, 'delivered')
+    },
     onFault: (tenantNo, error) =>
       logger.error({ tenantNo, err: error }, 'delivery failed and will be tried again'),
   })

@@ -55,6 +55,8 @@ test('without anything said, every setting has its default', () => {
     trustedProxies: [],
     tlsCert: undefined,
     tlsKey: undefined,
+    lagLimitMinutes: 15,
+    pendingLimitMib: 16384,
   })
 })
 

@@ -43,6 +43,10 @@ export interface Config {
   /** PEM files, both or neither: the port speaks TLS. */
   readonly tlsCert: string | undefined
   readonly tlsKey: string | undefined
+  /** `/ready` is 503 when delivery is overdue for longer; 0: never. */
+  readonly lagLimitMinutes: number
+  /** … when more waits for the lake; 0: never. */
+  readonly pendingLimitMib: number
 }
 
 interface Setting {
@@ -212,6 +216,24 @@ export const SETTINGS: readonly Setting[] = [
     fallback: undefined,
     read: (text) => (text === '' ? undefined : resolve(text)),
     allowed: 'a file',
+  },
+  {
+    name: 'lagLimitMinutes',
+    flag: '--lag-limit-minutes <n>',
+    env: 'MILLRACE_LAG_LIMIT_MINUTES',
+    help: '/ready is 503 when delivery is overdue for longer; 0: never',
+    fallback: '15',
+    read: integerBetween(0, 10_080),
+    allowed: '0 to 10080',
+  },
+  {
+    name: 'pendingLimitMib',
+    flag: '--pending-limit-mib <n>',
+    env: 'MILLRACE_PENDING_LIMIT_MIB',
+    help: '/ready is 503 when this much waits for the lake; 0: never',
+    fallback: '16384',
+    read: integerBetween(0, 1_048_576),
+    allowed: '0 to 1048576',
   },
 ]
 

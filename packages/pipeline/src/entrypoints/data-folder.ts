@@ -3,6 +3,7 @@
  *
  *   DIR/millrace.json      format version and bucket name, written once
  *   DIR/credentials.json   tenant, write key and first client of the first start (mode 0600)
+ *   DIR/duplicates.json    counts of events that came again; begin anew without it
  *   DIR/server.json        address of the running server; gone when it stops
  *   DIR/control.db         tenants, sources, clients, sessions
  *   DIR/keys/              signing keys of tokens (mode 0600)

@@ -19,9 +19,11 @@ import { segmentRoute } from '../collector/segment-route.ts'
 import { requestStamper } from '../collector/stamp.ts'
 import { meteredLog, Traffic } from '../collector/traffic.ts'
 import { TurnBudget } from '../collector/turn-budget.ts'
+import type { DeliveryScheduler } from '../delivery/scheduler.ts'
 import type { RecentMedian } from '../kit/recent-median.ts'
 import { problemResponse } from '../kit/responses.ts'
 import type { LakeReader } from '../lake/lake-reader.ts'
+import { NONE_LEFT } from '../lake/progress.ts'
 import type { DiskLog } from '../log/disk-log.ts'
 import { ledgerRoutes } from '../query/ledger-routes.ts'
 import { queryRoutes } from '../query/routes.ts'
@@ -35,8 +37,10 @@ import { sessionRoutes } from '../tenants/session-routes.ts'
 import type { SigningKeys } from '../tenants/signing-keys.ts'
 import type { Scope } from '../tenants/tenant-store.ts'
 import type { Tokens } from '../tenants/tokens.ts'
+import { type DeliveryLimits, meterDelivery, tooFarBehind } from './delivery-status.ts'
 import type { Demo } from './demo.ts'
 import { demoRoutes } from './demo-routes.ts'
+import type { DuplicateCounts } from './duplicate-counts.ts'
 import type { Routes } from './http-server.ts'
 import { meterDamage } from './log-metrics.ts'
 import { openApiRoutes } from './openapi.ts'
@@ -53,6 +57,9 @@ export interface DoorParts {
   readonly issuer: () => string
   readonly log: DiskLog
   readonly lake: LakeReader
+  readonly delivery: Pick<DeliveryScheduler, 'standing'>
+  readonly deliveryLimits: DeliveryLimits
+  readonly duplicates: DuplicateCounts
   readonly run: RunSql
   readonly queryMs: RecentMedian
   readonly demo: Demo | undefined
@@ -69,7 +76,11 @@ export function composeDoors(parts: DoorParts): Routes {
   meterDamage(registry, log)
   const live = new LiveFeed(makers.clock)
   const failed = (error: unknown) => logger.error({ err: error }, 'a request met a fault of ours')
-  const traffic = new Traffic(registry, live, failed)
+  const repeated = (tenantNo: number, count: number) => parts.duplicates.add(tenantNo, count)
+  const traffic = new Traffic(registry, live, failed, repeated)
+  const nameOf = (tenantNo: number) =>
+    makers.store.tenants().find((each) => each.tenantNo === tenantNo)?.tenantId ?? String(tenantNo)
+  meterDelivery(registry, () => parts.delivery.standing(), nameOf)
   retentionMetrics(registry, () => log.kept())
   const idleMs = () => performance.eventLoopUtilization().idle
   const deadlineLog = withDeadline(meteredLog(log, elapsed, traffic.syncMs), elapsed)
@@ -95,7 +106,9 @@ export function composeDoors(parts: DoorParts): Routes {
     statusRoutes({
       demo: parts.demo !== undefined,
       registry,
-      notReady: () => log.fault()?.message,
+      notReady: () =>
+        log.fault()?.message ??
+        tooFarBehind(parts.delivery.standing(), parts.deliveryLimits, nameOf),
     }),
   )
   app.route('/', oauthRoutes({ ...parts, ...makers }))
@@ -118,9 +131,9 @@ export function composeDoors(parts: DoorParts): Routes {
         // Both of one snapshot: a delivery between two readings would be missed in the sum.
         const { recordCount, progress } = await lake.snapshot(tenantId, 'events')
         const nextOffset = progress?.logId === log.logId ? progress.nextOffset : 0
-        return { events: recordCount, nextOffset }
+        return { events: recordCount, nextOffset, left: progress?.left ?? NONE_LEFT }
       },
-      duplicates: (tenantNo) => traffic.duplicates(tenantNo),
+      duplicates: (tenantNo) => parts.duplicates.get(tenantNo),
       flow: () => ({
         acceptMs: traffic.acceptMs.get(),
         syncMs: traffic.syncMs.get(),

@@ -46,10 +46,12 @@ const Account = Type.Object({
   duplicate: count,
   delivered: count,
   pending: count,
+  undeliverable: count,
+  suppressed: count,
+  lagMs: milliseconds,
   flow: Type.Object({
     acceptMs: milliseconds,
     syncMs: milliseconds,
-    lakeMs: milliseconds,
     queryMs: milliseconds,
   }),
 })

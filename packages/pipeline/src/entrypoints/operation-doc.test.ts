@@ -5,11 +5,14 @@ import { Registry } from 'prom-client'
 import { describe, expect, test } from 'vitest'
 import { LiveFeed } from '../collector/live-feed.ts'
 import { Traffic } from '../collector/traffic.ts'
+import { standingOf } from '../delivery/standing.ts'
 import { ERRORS } from '../kit/errors.ts'
 import { SETTINGS } from './config.ts'
+import { meterDelivery } from './delivery-status.ts'
 import { meterDamage } from './log-metrics.ts'
 import { retentionMetrics } from './retention-metrics.ts'
 
+const NO_COUNTS = { failures: 0, delivered: 0, undeliverable: 0, suppressed: 0 }
 const DOC = readFileSync(new URL('../../../../docs/operation.md', import.meta.url), 'utf8')
 /** Rows of tables below a heading, without the white space that aligns them. */
 function rowsBelow(heading: string): readonly string[] {
@@ -43,9 +46,11 @@ test('the table of exit codes is the one in the code', () => {
 
 test('every metric of ours is named, with its type and what it counts', async () => {
   const registry = new Registry()
-  new Traffic(registry, new LiveFeed({ now: () => 0 }), () => {})
   meterDamage(registry, { damage: () => ({ recordCount: 0, segmentCount: 0 }) })
   retentionMetrics(registry, () => ({ segmentCount: 1, bytes: 1, droppedSegmentCount: 0 }))
+  const noop = () => {}
+  new Traffic(registry, new LiveFeed({ now: () => 0 }), noop, noop)
+  meterDelivery(registry, () => standingOf([], NO_COUNTS), String)
   const metrics = await registry.getMetricsAsJSON()
   expect(metrics.length).toBeGreaterThan(0)
   for (const { name, type, help } of metrics)

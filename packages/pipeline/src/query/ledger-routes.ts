@@ -1,14 +1,17 @@
 /**
  * `GET /v1/ledger`: a tenant's account. Every event that was received is in one of its columns.
  *
- *   received = accepted + rejected + duplicate        accepted = delivered + pending
+ *   received = accepted + rejected + duplicate
+ *   accepted = delivered + pending + undeliverable + suppressed
  *
- * Accepted and rejected are counted from the log's durable records, delivered from the lake's own
- * snapshot, pending from the log beyond it: three independent places, so that the sums are a check.
- * Duplicates change nothing on disk and are counted since the server started.
+ * Accepted and rejected are counted from the log's durable records; delivered are the lake's rows, and
+ * what became no row is counted in the same snapshot; pending is the log beyond it. Three independent
+ * places, so that the second sum is a check. Duplicates of the door change nothing on disk: their
+ * count is saved apart, and a crash may cost its last seconds.
  */
 import { Hono } from 'hono'
 import { jsonResponse, problemResponse } from '../kit/responses.ts'
+import type { LeftEvents } from '../lake/progress.ts'
 import type { LogReader } from '../log/event-log.ts'
 import type { Authorize } from './routes.ts'
 
@@ -21,24 +24,38 @@ export interface Flow {
 
 export interface LedgerParts {
   readonly log: LogReader
-  /** Events in the lake's table `events`, and the log offset up to which they are there. */
-  readonly delivered: (
-    tenantId: string,
-  ) => Promise<{ readonly events: number; readonly nextOffset: number }>
+  /** Of one snapshot of `events`. */
+  readonly delivered: (tenantId: string) => Promise<Delivered>
   readonly duplicates: (tenantNo: number) => number
   readonly flow: () => Flow
   readonly now: () => number
   readonly authorize: Authorize
 }
 
+export interface Delivered {
+  /** Rows. */
+  readonly events: number
+  /** The log offset up to which they are there. */
+  readonly nextOffset: number
+  /** Accepted events below it that are no rows. */
+  readonly left: LeftEvents
+}
+
 export interface Ledger {
   readonly received: number
   readonly accepted: number
   readonly rejected: number
+  /** Events of batches that came again. */
   readonly duplicate: number
   readonly delivered: number
   readonly pending: number
-  readonly flow: Flow & { readonly lakeMs: number | null }
+  /** Damaged in the log, or refused by the engine: rows of `rejections`, stage `delivery`. */
+  readonly undeliverable: number
+  /** Left out at delivery because one of the same source and `eventId` came before. */
+  readonly suppressed: number
+  /** Age of the oldest event that is not in the lake; null when all are. */
+  readonly lagMs: number | null
+  readonly flow: Flow
 }
 
 export async function ledgerOf(
@@ -46,7 +63,7 @@ export async function ledgerOf(
   tenant: { tenantNo: number; tenantId: string },
 ): Promise<Ledger> {
   // The lake first: what is delivered between the two readings is then counted as pending, not twice.
-  const { events, nextOffset } = await parts.delivered(tenant.tenantId)
+  const { events, nextOffset, left } = await parts.delivered(tenant.tenantId)
   const { acceptedCount, rejectedCount } = parts.log.totals(tenant.tenantNo)
   const pending = parts.log.pending(tenant.tenantNo, nextOffset)
   const duplicate = parts.duplicates(tenant.tenantNo)
@@ -57,13 +74,13 @@ export async function ledgerOf(
     duplicate,
     delivered: events,
     pending: pending.eventCount,
-    flow: {
-      ...parts.flow(),
-      lakeMs:
-        pending.oldestReceivedMs === null
-          ? null
-          : Math.max(0, parts.now() - pending.oldestReceivedMs),
-    },
+    undeliverable: left.undeliverable,
+    suppressed: left.duplicates,
+    lagMs:
+      pending.oldestReceivedMs === null
+        ? null
+        : Math.max(0, parts.now() - pending.oldestReceivedMs),
+    flow: parts.flow(),
   }
 }
 
