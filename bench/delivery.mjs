@@ -255,6 +255,7 @@ async function startDelivery(folder) {
   const spool = product.openSpool(path.join(folder, 'spool'))
   const parts = {
     files,
+    clock,
     random,
     store,
     spool,

@@ -1,5 +1,5 @@
 import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { getPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -170,6 +170,13 @@ describe('the delivery process', () => {
     const first = (await worker.deliver(NO_JOB)) as unknown as number
     await until(() => worker.pid === undefined && !isRunning(first))
     expect(await worker.deliver(NO_JOB)).not.toBe(first)
+  })
+
+  test('yields the CPU to the server that started it', async () => {
+    const echo = scriptOf('yields', "process.on('message', () => process.send({ result: 1 }))")
+    const { worker } = start({ program: echo })
+    await worker.deliver(NO_JOB)
+    expect(getPriority(worker.pid)).toBe(Math.max(10, getPriority()))
   })
 
   test('that dies in a job costs that job alone', async () => {

@@ -6,7 +6,7 @@
  * the caller gives again. The child ends when the channel closes, so it never outlives the server.
  */
 import { type ChildProcess, fork } from 'node:child_process'
-import { constants, setPriority } from 'node:os'
+import { constants, getPriority, setPriority } from 'node:os'
 import { ERRORS, type ErrorCode, MillraceError } from '../kit/errors.ts'
 import { type DeliveryParts, deliverTenant } from './deliver-tenant.ts'
 import {
@@ -153,7 +153,7 @@ export class ForkedDeliveryWorker implements DeliveryWorker {
 /** At once after the start: threads get the priority of the one that makes them. */
 function lowerPriority(child: ChildProcess): void {
   try {
-    if (child.pid !== undefined) setPriority(child.pid, PRIORITY)
+    if (child.pid !== undefined) setPriority(child.pid, Math.max(PRIORITY, getPriority()))
   } catch {
     // It is gone already, or this system has no priorities: then it works as any process.
   }

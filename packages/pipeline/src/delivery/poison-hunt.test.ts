@@ -99,6 +99,12 @@ describe('a hunt', () => {
   test('gives up nothing while the engine cannot do a good record either', () => {
     const { leftOut, standing, gaveUp } = hunted([record(10), record(10)], () => true)
     expect({ leftOut, standing, gaveUp }).toEqual({ leftOut: [], standing: 0, gaveUp: true })
+    // One that can write rejections and no events would lose them all to it.
+    const noEvents = hunted(
+      [record(10)],
+      (kept, _, { trial }) => kept.length > 0 || trial === 'control',
+    )
+    expect(noEvents).toMatchObject({ leftOut: [], gaveUp: true })
   })
 
   test('of a record whose bad events are more than trials reach ends, with all the bad ones out', () => {
@@ -109,7 +115,12 @@ describe('a hunt', () => {
   })
 
   test('gives up all events of a record that fails though each half of it is good', () => {
-    expect(hunted([record(4)], (kept) => kept.length > 2).leftOut).toHaveLength(4)
+    const ways: (string | undefined)[] = []
+    const { leftOut } = hunted([record(4)], (kept, _, { trial, leaveOut }) => {
+      if (trial === undefined) ways.push(leaveOut?.how)
+      return kept.length > 2
+    })
+    expect([leftOut.length, ways]).toEqual([4, ['events']])
   })
 
   test('gives up the whole record, at last without its text, where its events are not what fails', () => {

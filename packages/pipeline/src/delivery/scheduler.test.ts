@@ -90,6 +90,10 @@ function world(behaviour: (job: DeliveryJob) => DeliveryResult | Promise<Deliver
     inspected,
     lake,
     stopCount: () => stopCount,
+    /** Time goes by while a job is done. */
+    pass: (ms: number) => {
+      nowMs += ms
+    },
     wait: (ms: number) => {
       nowMs += ms
       return scheduler.tick()
@@ -306,7 +310,11 @@ describe('what a job fails on by its own doing', () => {
   })
 
   test('holds no other tenant up: each second job is for them', async () => {
-    const { scheduler, jobs, append, wait } = world(poisoned(40))
+    const { scheduler, jobs, append, wait, pass } = world((job) => {
+      // Long enough for all tenants to be looked at anew before each job.
+      pass(job.leaveOut === undefined ? 2_000 : 0)
+      return poisoned(40)(job)
+    })
     for (let record = 0; record < 64; record++) append(1, MIB, NOW - 7 * 3_600_000)
     await scheduler.tick()
     await wait(1_000)
@@ -410,6 +418,22 @@ describe('the standing', () => {
       counts: { failures: expect.any(Number), delivered: 1, undeliverable: 0, suppressed: 0 },
     })
     expect(scheduler.standing().counts.failures).toBeGreaterThan(3)
+  })
+
+  test('a backlog that shrinks is behind, and not overdue', async () => {
+    let broken = true
+    const { scheduler, append, wait } = world((job) => {
+      if (broken || job.plan.fromOffset > 0) throw new Error('EIO')
+      return delivered(job)
+    })
+    append(1, 64 * MIB)
+    append(1, 64 * MIB)
+    for (let minute = 0; minute < 16; minute++) await wait(60_000)
+    broken = false
+    await wait(300_000)
+    expect(scheduler.progress(1)).toBe(1)
+    const { mostOverdue, laggards } = scheduler.standing()
+    expect([mostOverdue, laggards[0]!.lagMs]).toEqual([undefined, 21 * 60_000])
   })
 
   test('names the twenty that wait longest', async () => {
