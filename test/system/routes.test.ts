@@ -206,6 +206,28 @@ test('SQL comes as CSV on request, and another format is refused', async () => {
   expect((await post('/v1/query', sql, { ...headers, Accept: 'image/png' })).status).toBe(406)
 })
 
+test('requests that are refused whole are counted, and so are their bytes, on both ways in', async () => {
+  const refused = async () => {
+    const { text } = await get('/metrics')
+    const value = (name: string) =>
+      Number(new RegExp(`^${name}\\{outcome="unauthorized"\\} (\\d+)$`, 'm').exec(text)?.[1] ?? 0)
+    return {
+      requests: value('millrace_collector_requests_total'),
+      bytes: value('millrace_collector_request_bytes_total'),
+    }
+  }
+  const before = await refused()
+  const batch = [event()]
+  await post('/v1/events?key=wrong', batch)
+  // Content-Encoding is not for the fast lane.
+  await post('/v1/events?key=wrong', batch, { 'Content-Encoding': 'identity' })
+  const after = await refused()
+  expect(after).toEqual({
+    requests: before.requests + 2,
+    bytes: before.bytes + 2 * JSON.stringify(batch).length,
+  })
+})
+
 test('health, readiness and metrics need no credential', async () => {
   expect((await get('/health')).body).toEqual({
     status: 'ok',

@@ -109,6 +109,8 @@ class Connection {
   /** Bytes that came while a request was under way. */
   #behind: Buffer | undefined
   #startedMs: number
+  /** Of the request under way, as its head says. */
+  #bodyBytes = 0
   /** No request after the one under way. */
   #isLast = false
   readonly #onData = (chunk: Buffer) => this.#receive(chunk)
@@ -241,16 +243,20 @@ class Connection {
   #lengthOf(bytes: Buffer, headEnd: number): number | undefined {
     if (headEnd < 0 || headEnd > HEAD_BYTES_MAX) return undefined
     const text = bytes.toString('latin1', 0, headEnd + 2)
-    const known = this.#frame && lengthInFrame(this.#frame, text)
-    if (known !== undefined) return known
-    this.#frame = readFrame(text)
-    return this.#frame && lengthInFrame(this.#frame, text)
+    let length = this.#frame && lengthInFrame(this.#frame, text)
+    if (length === undefined) {
+      this.#frame = readFrame(text)
+      length = this.#frame && lengthInFrame(this.#frame, text)
+    }
+    this.#bodyBytes = length ?? 0
+    return length
   }
 
   #answer(outcome: Acknowledgement | Problem): void {
     const { observer, elapsed, timeouts } = this.#lane
     const now = elapsed()
-    observer.answered('code' in outcome ? outcome.code : 'accepted', now - this.#startedMs)
+    const code = 'code' in outcome ? outcome.code : 'accepted'
+    observer.answered(code, now - this.#startedMs, this.#bodyBytes)
     const socket = this.#socket
     if (socket.destroyed) return
     const { text, isAscii } = this.#textOf(outcome, timeouts.keepAliveMs)

@@ -14,8 +14,11 @@ import { readBody, saidLength } from './request-body.ts'
 export const INGEST_PATH = '/v1/events'
 
 export interface IngestObserver {
-  /** Once for each request: its outcome (`accepted` or a problem's code) and how long it took. */
-  answered(outcome: string, elapsedMs: number): void
+  /**
+   * Once for each request: its outcome (`accepted` or a problem's code), how long it took, and the
+   * bytes of its body as its Content-Length says, 0 where it says nothing.
+   */
+  answered(outcome: string, elapsedMs: number, bodyBytes: number): void
   /** A fault of ours: the answer was 500. */
   failed(error: unknown): void
 }
@@ -31,7 +34,8 @@ export function ingestRoute(
     if (!isIngestUrl(url)) return false
     const startedMs = elapsed()
     const answer = (outcome: Acknowledgement | Problem, isLast = false) => {
-      observer.answered('code' in outcome ? outcome.code : 'accepted', elapsed() - startedMs)
+      const code = 'code' in outcome ? outcome.code : 'accepted'
+      observer.answered(code, elapsed() - startedMs, bodyBytesOf(request.headers['content-length']))
       send(request, response, outcome, isLast)
     }
     if (request.method === 'OPTIONS') {
@@ -69,6 +73,10 @@ export function ingestRoute(
     })
     return true
   }
+}
+
+export function bodyBytesOf(contentLength: string | undefined): number {
+  return contentLength !== undefined && /^\d{1,15}$/.test(contentLength) ? Number(contentLength) : 0
 }
 
 /** What the sender hears of a fault of ours. */

@@ -10,7 +10,7 @@ import type { Acknowledgement, Problem } from '@millrace/protocol'
 import { Hono } from 'hono'
 import { acceptBatch, type Door } from './accept-batch.ts'
 import { answerTo, preflightHeaders } from './answer.ts'
-import { FAULT, type IngestObserver } from './ingest-route.ts'
+import { bodyBytesOf, FAULT, type IngestObserver } from './ingest-route.ts'
 import type { LoadGate } from './load-gate.ts'
 import { type Body, readBody } from './request-body.ts'
 import { envelopeOfSegmentBatch } from './segment-batch.ts'
@@ -27,7 +27,9 @@ export function segmentRoute(door: Door, observer: IngestObserver, elapsed: () =
       observer.failed(error)
       return FAULT
     })
-    observer.answered('code' in outcome ? outcome.code : 'accepted', elapsed() - startedMs)
+    const code = 'code' in outcome ? outcome.code : 'accepted'
+    const bodyBytes = bodyBytesOf(context.req.header('content-length'))
+    observer.answered(code, elapsed() - startedMs, bodyBytes)
     const { status, headers, text } = answerTo(outcome, context.req.header('origin'))
     return new Response(text, { status, headers: pairs(headers) })
   })

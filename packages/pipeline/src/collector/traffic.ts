@@ -21,6 +21,8 @@ export class Traffic implements AcceptObserver, IngestObserver {
   readonly #onError: (error: unknown) => void
   readonly #onRepeated: (tenantNo: number, eventCount: number) => void
   readonly #requests: Counter<'outcome'>
+  /** By outcome; made a metric when one asks, for this is the hot path. */
+  readonly #bytes = new Map<string, number>()
   readonly #events: Counter<'outcome'>
   readonly #conflicts: Counter
   readonly #seconds: Histogram
@@ -40,6 +42,17 @@ export class Traffic implements AcceptObserver, IngestObserver {
       help: 'Requests at the door, by outcome',
       labelNames: ['outcome'],
       registers,
+    })
+    const bytes = this.#bytes
+    new Counter({
+      name: 'millrace_collector_request_bytes_total',
+      help: 'Bytes of their bodies as sent, by outcome',
+      labelNames: ['outcome'],
+      registers,
+      collect() {
+        this.reset()
+        for (const [outcome, sum] of bytes) this.inc({ outcome }, sum)
+      },
     })
     this.#events = new Counter({
       name: 'millrace_collector_events_total',
@@ -74,8 +87,9 @@ export class Traffic implements AcceptObserver, IngestObserver {
     this.#live.publish(sender, entry)
   }
 
-  answered(outcome: string, elapsedMs: number): void {
+  answered(outcome: string, elapsedMs: number, bodyBytes: number): void {
     this.#requests.inc({ outcome })
+    this.#bytes.set(outcome, (this.#bytes.get(outcome) ?? 0) + bodyBytes)
     this.#seconds.observe(elapsedMs / 1000)
     if (outcome === 'accepted') this.acceptMs.add(elapsedMs)
   }
