@@ -264,6 +264,7 @@ class ServerLife {
     )
     return {
       files,
+      clock: this.#clock,
       random: this.#dice,
       store,
       writer: standInWriter(files),

@@ -34,6 +34,8 @@ interface Both {
   answered: number
   /** Added to the server's monotone time. */
   skewMs: number
+  /** Of the bodies of what was answered. */
+  bodyBytes: number
   /** The server's side of the newest connection. */
   connected: Socket | undefined
 }
@@ -51,8 +53,9 @@ async function open(isOrdinary: boolean, timeouts?: LaneTimeouts, rates = FREE):
   await createTenant(makers, { tenantId: 'acme' })
   await createSource(makers, { tenantNo: 1, name: 'shop', origins: ['https://shop.example'] })
   const log = openMemoryLog({ clock: systemClock, random: systemRandom })
-  const answered = () => {
+  const answered = (_outcome: string, _elapsedMs: number, bodyBytes: number) => {
     both.answered++
+    both.bodyBytes += bodyBytes
   }
   const observer = { accepted: () => {}, answered, failed: () => {} }
   const elapsed = () => performance.now() + both.skewMs
@@ -76,6 +79,7 @@ async function open(isOrdinary: boolean, timeouts?: LaneTimeouts, rates = FREE):
     gate,
     handedOver: 0,
     answered: 0,
+    bodyBytes: 0,
     skewMs: 0,
     connected: undefined,
   } as {
@@ -247,6 +251,14 @@ describe('the fast lane takes', () => {
       two.slice(at - 20),
     )
     expect(count(text, 'HTTP/1.1 202')).toBe(2)
+  })
+
+  test('the bytes of bodies into account, as the ordinary way does', async () => {
+    const before = [fast.bodyBytes, ordinary.bodyBytes]
+    await takes('401 Unauthorized', head([json, sized(BODY)], '/v1/events') + BODY)
+    await takes('202', plain([], '[]'))
+    const grown = [fast.bodyBytes, ordinary.bodyBytes].map((sum, at) => sum - before[at]!)
+    expect(grown).toEqual([BODY.length + 2, BODY.length + 2])
   })
 
   test('an origin, and a refusal of it', async () => {
