@@ -106,6 +106,14 @@ describe('folder object store on a disk that fails', () => {
     expect(calls.slice(moved)).toContain('syncFolder /lake/t')
   })
 
+  test('an object is written although its unfinished name cannot be removed', async () => {
+    const files: FileSystem = { ...nodeFiles, remove: () => Promise.reject(new Error('EIO')) }
+    const store = new FolderObjectStore(files, `${folder}/lake`, 'b', systemRandom)
+    const put = () => store.put('t/x', Buffer.from('x'), { onlyIfAbsent: true })
+    expect(await put()).toBe('written')
+    expect(await put()).toBe('exists')
+  })
+
   test('what a process left unfinished is in no listing and can be removed', async () => {
     const store = new FolderObjectStore(nodeFiles, `${folder}/lake`, 'b', systemRandom)
     await removeUnfinished(nodeFiles, `${folder}/lake`)

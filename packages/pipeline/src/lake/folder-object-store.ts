@@ -58,7 +58,8 @@ export class FolderObjectStore implements ObjectStore {
     const temporary = await this.#writeTemporary(bytes)
     if (options?.onlyIfAbsent) {
       const won = await this.#linkIfAbsent(temporary, path)
-      await this.#files.remove(temporary)
+      // Won or lost, it is decided: a name that is left over must not make that look like a failure.
+      await this.#files.remove(temporary).catch(() => {})
       if (!won) return 'exists'
     } else {
       await this.#files.rename(temporary, path)

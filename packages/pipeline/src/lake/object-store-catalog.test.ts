@@ -57,6 +57,8 @@ describe('version hint', () => {
       else await store.put(HINT, Buffer.from(hint))
       const loaded = await new ObjectStoreCatalog(store).load(TABLE)
       expect(loaded?.metadataLocation).toBe(location)
+      // A process that died between version and hint leaves others without the table, until now.
+      expect(Buffer.from((await store.get(HINT))!).toString()).toBe('3')
     },
   )
 

@@ -4,7 +4,9 @@
  *
  * The newest version is the last one without a gap after it. `version-hint.text` only says where to
  * begin to look (and is what other engines read): a missing, stale or damaged hint costs reads,
- * never correctness. Whoever removes old versions removes the oldest first, and keeps the newest.
+ * never correctness. For others it is where the table is: a process that died between a version and
+ * its hint leaves one that is wrong, and the next that loads the table mends it. Whoever removes old
+ * versions removes the oldest first, and keeps the newest.
  */
 import { MillraceError } from '../kit/errors.ts'
 import type { Catalog, LoadedTable, TableIdentifier } from './catalog.ts'
@@ -68,32 +70,43 @@ export class ObjectStoreCatalog implements Catalog {
     if (outcome === 'exists') return 'conflict'
     const made = { version, metadata: next, metadataLocation: locationOf(this.#store, key) }
     this.#remember(folder, made)
-    // The table is committed: a hint that cannot be written must not make that look like a failure.
-    await this.#store.put(hintKey(folder), Buffer.from(String(version))).catch(() => {})
+    await this.#putHint(folder, version)
     return { metadata: next, metadataLocation: made.metadataLocation }
   }
 
   async #load(folder: string): Promise<Version | undefined> {
     const known = this.#newest.get(folder)
-    let newest = known ?? (await this.#first(folder))
+    const hint = known === undefined ? await this.#hint(folder) : undefined
+    let newest = known ?? (await this.#first(folder, hint))
     if (!newest) return undefined
     for (;;) {
       const next = await this.#read(folder, newest.version + 1)
       if (!next) break
       newest = next
     }
+    // Also makes the version's name durable, should its writer have died before it could.
+    if (known === undefined && newest.version !== hint) await this.#putHint(folder, newest.version)
     this.#remember(folder, newest)
     return newest
   }
 
   /** Some version, as new as is cheaply found: the hinted one, else the newest in the listing. */
-  async #first(folder: string): Promise<Version | undefined> {
-    const text = await this.#store.get(hintKey(folder))
-    const hint = text && /^\s*(\d{1,15})\s*$/.exec(Buffer.from(text).toString('latin1'))
-    const hinted = hint && (await this.#read(folder, Number(hint[1])))
+  async #first(folder: string, hint: number | undefined): Promise<Version | undefined> {
+    const hinted = hint === undefined ? undefined : await this.#read(folder, hint)
     if (hinted) return hinted
     const listed = await this.#newestListed(folder)
     return listed === 0 ? undefined : await this.#read(folder, listed)
+  }
+
+  async #hint(folder: string): Promise<number | undefined> {
+    const text = await this.#store.get(hintKey(folder))
+    const hint = text && /^\s*(\d{1,15})\s*$/.exec(Buffer.from(text).toString('latin1'))
+    return hint ? Number(hint[1]) : undefined
+  }
+
+  /** The version is there: a hint that cannot be written must not make that look like a failure. */
+  async #putHint(folder: string, version: number): Promise<void> {
+    await this.#store.put(hintKey(folder), Buffer.from(String(version))).catch(() => {})
   }
 
   async #newestListed(folder: string): Promise<number> {
