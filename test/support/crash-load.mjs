@@ -1,25 +1,16 @@
 /**
- * A server under load that is killed with SIGKILL again and again, and a checker that trusts nobody.
+ * A server under load whose processes are killed with SIGKILL in turn: the server itself, the one that
+ * delivers, one that answers a question. In the end everything is delivered and compared.
  *
- * The checker makes the batch ids, remembers which were acknowledged, sends what was not again under the
- * same id, and in the end counts in SQL by batch and index: every acknowledged batch whole, nothing
- * twice, nothing that was never sent.
+ * Half of the server's deaths and all of delivery's are aimed at a step of a commit to the lake, counted
+ * from outside (LakeSteps), since at random moments hardly one of them would meet any.
  */
-import { readFileSync } from 'node:fs'
-import { Agent, request } from 'node:http'
-import { bearerToken, readCredentials, send, sqlRows, startServer, stopped } from './server.mjs'
+import { Account } from './account.mjs'
+import { canCheck, compareByParquet, compareBySql, deliverAll, holds } from './compare.mjs'
+import { childrenOf, LakeSteps } from './processes.mjs'
+import { Producers, pause } from './producers.mjs'
+import { bearerToken, readCredentials, sqlRows, startServer, stopped } from './server.mjs'
 
-const EVENTS_PER_BATCH = 10
-/** Makes an event some 400 bytes, so that a life's load is worth a delivery. */
-const TARGET = `main > ${'div > '.repeat(45)}button`
-/** Every other kill comes this long after the server listens, and up to as much again as the second says. */
-const KILL_AFTER_MS = 150
-const KILL_WITHIN_MS = 1_000
-/** The others come while delivery is at work: so long after its process is there, at the latest. */
-const KILL_IN_DELIVERY_MS = 2_000
-/** A life in which no delivery begins by then is ended all the same. */
-const DELIVERY_WAIT_MS = 10_000
-const ROWS_PER_QUERY = 10_000
 /** One key sends as a thousand sites do. */
 const UNLIMITED = ['key', 'tenant'].flatMap((level) => [
   `--${level}-requests-per-second`,
@@ -27,171 +18,210 @@ const UNLIMITED = ['key', 'tenant'].flatMap((level) => [
   `--${level}-mib-per-second`,
   '0',
 ])
+const VICTIMS = /** @type {const} */ (['server', 'delivery', 'query'])
+/** The server's other deaths come so long after it listens. */
+const KILL_AFTER_MS_MAX = 1_000
+/** A delivery is some fifteen steps; half of the kills fall into the next one. */
+const STEPS_MAX = 30
+/** Without a step by then the kill comes all the same. */
+const AIM_MS_MAX = 6_000
+const QUESTION_EVERY_MS = 30
+/** Kills to find a question's process at work, or it stays a miss. */
+const QUESTION_MS_MAX = 4_000
 
 /**
  * @typedef {object} CrashReport
- * @property {number} kills
+ * @property {Record<'server' | 'delivery' | 'query', number>} kills
+ * @property {number} aimed Kills that came right after a step of a commit.
+ * @property {number} acknowledgedEvents
  * @property {number} acknowledged Batches.
- * @property {number} retries Batches that were sent again because no answer came.
- * @property {number} lost Acknowledged batches that are not in SQL.
- * @property {number} doubled Batches with a row twice.
- * @property {number} torn Batches with some of their events.
- * @property {number} invented Batches that were never sent.
+ * @property {number} retries
+ * @property {number} wrongAnswers Answers to SQL that miss or repeat events, and wrong acknowledgements.
+ * @property {number} questions Answers to SQL that were right.
  * @property {number} slowestReadyMs Spawn to listening, the slowest.
- * @property {number} killedInDelivery Kills that met the delivery process at work.
- * @property {number} deliveringLives Lives of the server in which the lake grew.
+ * @property {object} sql What our reader found.
+ * @property {object | undefined} parquet What pyarrow found; undefined without it.
  */
 
 /**
- * @param {{ data: string, kills: number, connections: number, flags: readonly string[],
- *   onKill?: (kill: number, acknowledged: number, readyMs: number) => void }} options
+ * @param {{ data: string, accountPath: string, kills: number, connections: number, pauseMs?: number,
+ *   flags: readonly string[], under?: readonly string[], endMs?: number, prefill?: (server, account) => Promise<void>,
+ *   onKill?: (line: { kill: number, victim: string, events: number, readyMs: number }) => void }} options
  * @returns {Promise<CrashReport>}
  */
 export async function crashUnderLoad({ flags, ...rest }) {
   const options = { ...rest, flags: [...flags, ...UNLIMITED] }
-  const account = {
-    acknowledged: new Set(),
-    sent: new Set(),
-    again: [],
-    retries: 0,
-    killedInDelivery: 0,
-  }
-  let slowestReadyMs = 0
-  let deliveringLives = 0
-  let deliveredEvents = 0
-  for (let kill = 1; kill <= options.kills; kill++) {
-    const server = await startServer(options.data, options)
-    slowestReadyMs = Math.max(slowestReadyMs, server.readyMs)
-    const { delivered } = await ledger(server)
-    if (delivered > deliveredEvents) deliveringLives++
-    deliveredEvents = delivered
-    await loadUntilKilled(server, options.connections, account, kill % 2 === 0)
-    options.onKill?.(kill, account.acknowledged.size, server.readyMs)
-  }
-  const server = await startServer(options.data, options)
-  slowestReadyMs = Math.max(slowestReadyMs, server.readyMs)
+  const account = new Account(options.accountPath)
+  const run = new Campaign(options, account)
   try {
-    const found = await countByBatch(server)
-    return {
-      kills: options.kills,
-      acknowledged: account.acknowledged.size,
-      retries: account.retries,
-      slowestReadyMs,
-      killedInDelivery: account.killedInDelivery,
-      deliveringLives,
-      ...judge(account.acknowledged, account.sent, found),
-    }
+    return await run.run()
   } finally {
-    await stopped(server)
+    run.close()
+    account.close()
   }
 }
 
 /** True when every promise held. */
-export function holds({ lost, doubled, torn, invented }) {
-  return lost + doubled + torn + invented === 0
+export function campaignHolds({ sql, parquet, wrongAnswers, slowestReadyMs }, readyMsMax = 5_000) {
+  const both = holds(sql) && (parquet === undefined || holds(parquet))
+  return both && wrongAnswers === 0 && slowestReadyMs <= readyMsMax
 }
 
-async function loadUntilKilled(server, connections, account, inDelivery) {
-  const { writeKey } = readCredentials(server.data)
-  const agent = new Agent({ keepAlive: true, maxSockets: connections })
-  let over = false
-  const ended = new Promise((resolve) => server.child.once('close', resolve))
-  void momentOfKill(server, inDelivery).then(() => {
-    over = true
-    if (isDelivering(server)) account.killedInDelivery++
-    server.child.kill('SIGKILL')
-  })
-  server.child.once('close', () => {
-    over = true
-  })
-  const { acknowledged, sent, again } = account
-  const keepSending = async () => {
-    while (!over) {
-      const old = again.pop()
-      if (old !== undefined) account.retries++
-      const id = old ?? `kill-${sent.size}`
-      sent.add(id)
-      if (await post(server.url, agent, writeKey, id)) acknowledged.add(id)
-      else again.push(id)
+class Campaign {
+  #options
+  #account
+  #producers
+  #steps
+  #server
+  #asking = false
+  #report = {
+    kills: { server: 0, delivery: 0, query: 0 },
+    aimed: 0,
+    questions: 0,
+    wrongAnswers: 0,
+    slowestReadyMs: 0,
+  }
+
+  constructor(options, account) {
+    this.#options = options
+    this.#account = account
+  }
+
+  async run() {
+    const { kills, connections, pauseMs, onKill, prefill, data, endMs = Infinity } = this.#options
+    await this.#start()
+    await prefill?.(this.#server, this.#account)
+    this.#steps = new LakeSteps(data)
+    this.#producers = new Producers(this.#account, { connections, pauseMs })
+    this.#aim()
+    const asking = this.#ask()
+    for (let kill = 1; kill <= kills && performance.now() < endMs; kill++) {
+      const victim = VICTIMS[kill % VICTIMS.length]
+      await this.#kill(victim, Math.floor(kill / VICTIMS.length) % 2 === 0)
+      const { acknowledgedEvents: events } = this.#account
+      onKill?.({ kill, victim, events, readyMs: this.#server.readyMs })
+    }
+    await this.#producers.stop()
+    this.#asking = false
+    await asking
+    await this.#die()
+    return this.#compare()
+  }
+
+  close() {
+    this.#asking = false
+    this.#steps?.close()
+    this.#producers?.aim(undefined)
+    this.#server?.child.kill('SIGKILL')
+  }
+
+  async #start() {
+    const { data, flags, under } = this.#options
+    this.#server = await startServer(data, { flags, under })
+    const { slowestReadyMs } = this.#report
+    this.#report.slowestReadyMs = Math.max(slowestReadyMs, this.#server.readyMs)
+  }
+
+  #aim() {
+    const { url, data } = this.#server
+    this.#producers.aim({ url, writeKey: readCredentials(data).writeKey })
+  }
+
+  async #die() {
+    this.#producers.aim(undefined)
+    await stopped(this.#server, 'SIGKILL')
+    await this.#start()
+    this.#aim()
+  }
+
+  async #kill(victim, atRandom) {
+    if (victim === 'query') return this.#killQuery()
+    if (victim === 'server' && atRandom) {
+      await pause(Math.random() * KILL_AFTER_MS_MAX)
+    } else if (await this.#nextStep()) this.#report.aimed++
+    if (victim === 'server') {
+      await this.#die()
+      this.#report.kills.server++
+    } else if (kill(childrenOf(this.#server.child.pid, 'delivery'))) this.#report.kills.delivery++
+  }
+
+  /** True after some step of a commit, false when none came. */
+  async #nextStep() {
+    const steps = 1 + Math.floor(Math.random() * STEPS_MAX)
+    const step = this.#steps.after(steps).then(() => true)
+    return Promise.race([step, pause(AIM_MS_MAX).then(() => false)])
+  }
+
+  async #killQuery() {
+    for (const endMs = performance.now() + QUESTION_MS_MAX; performance.now() < endMs; ) {
+      const processes = childrenOf(this.#server.child.pid, 'query')
+      await pause(Math.random() * 100)
+      if (!kill(processes)) continue
+      this.#report.kills.query++
+      return
     }
   }
-  await Promise.all(Array.from({ length: connections }, keepSending))
-  await ended
-  agent.destroy()
+
+  /** Asks for batches that are acknowledged: a right answer or none. */
+  async #ask() {
+    this.#asking = true
+    let last
+    let token
+    while (this.#asking) {
+      const server = this.#server
+      const acknowledged = [...this.#account.acknowledged].slice(-50)
+      const id = acknowledged[Math.floor(Math.random() * acknowledged.length)]
+      if (id === undefined) {
+        await pause(QUESTION_EVERY_MS)
+        continue
+      }
+      const sql = `select count(*), count(distinct event_index) from events where batch_id = '${id}'`
+      try {
+        if (last !== server) token = await bearerToken(server.url, readCredentials(server.data))
+        last = server
+        const [[rows, indexes]] = await sqlRows(server.url, token, sql)
+        const { count } = this.#account.sent.get(id)
+        if (rows === count && indexes === count) this.#report.questions++
+        else {
+          this.#report.wrongAnswers++
+          process.stderr.write(`${id}: ${rows} rows, ${indexes} indexes of ${count}\n`)
+        }
+      } catch {
+        // The server or the question's process was killed: no answer is no wrong one.
+      }
+      await pause(QUESTION_EVERY_MS)
+    }
+  }
+
+  async #compare() {
+    const { data, accountPath } = this.#options
+    const sql = await compareBySql(this.#server, this.#account)
+    const ledger = await deliverAll(this.#server, this.#account)
+    await stopped(this.#server)
+    const parquet = (await canCheck())
+      ? await compareByParquet(data, accountPath, { ledger })
+      : undefined
+    const { retries, wrongAcknowledgements } = this.#producers
+    const { acknowledged, acknowledgedEvents } = this.#account
+    for (const text of wrongAcknowledgements.slice(0, 3)) process.stderr.write(`${text}\n`)
+    return {
+      ...this.#report,
+      wrongAnswers: this.#report.wrongAnswers + wrongAcknowledgements.length,
+      acknowledged: acknowledged.size,
+      acknowledgedEvents,
+      retries,
+      sql,
+      parquet,
+    }
+  }
 }
 
-async function momentOfKill(server, inDelivery) {
-  const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
-  if (!inDelivery) return sleep(KILL_AFTER_MS + Math.random() * KILL_WITHIN_MS)
-  const startedMs = performance.now()
-  while (!isDelivering(server) && performance.now() - startedMs < DELIVERY_WAIT_MS) await sleep(20)
-  return sleep(Math.random() * KILL_IN_DELIVERY_MS)
-}
-
-/** Whether the server's delivery process is there: it is a child, started for the first job. */
-function isDelivering({ child: { pid } }) {
+function kill([pid]) {
+  if (pid === undefined) return false
   try {
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
-    return children.some((each) =>
-      readFileSync(`/proc/${each}/cmdline`, 'utf8').includes('delivery'),
-    )
+    process.kill(pid, 'SIGKILL')
+    return true
   } catch {
     return false
   }
-}
-
-function judge(acknowledged, sent, found) {
-  let doubled = 0
-  let torn = 0
-  let invented = 0
-  for (const [id, { rows, indexes }] of found) {
-    if (!sent.has(id)) invented++
-    if (rows > indexes) doubled++
-    if (indexes !== EVENTS_PER_BATCH) torn++
-  }
-  return { lost: [...acknowledged].filter((id) => !found.has(id)).length, doubled, torn, invented }
-}
-
-function post(url, agent, key, batchId) {
-  const events = Array.from({ length: EVENTS_PER_BATCH }, (_, at) => ({
-    eventType: 'pointermove',
-    timestamp: Date.now(),
-    path: '/',
-    target: TARGET,
-    data: { clientX: at, clientY: at },
-    seq: at,
-  }))
-  const headers = { 'Content-Type': 'application/json' }
-  return new Promise((resolve) => {
-    const sent = request(`${url}/v1/events?key=${key}`, { agent, method: 'POST', headers })
-    sent.on('response', (response) => {
-      response.resume()
-      response.on('error', () => resolve(false))
-      response.on('end', () => resolve(response.statusCode === 202))
-    })
-    sent.on('error', () => resolve(false))
-    sent.end(JSON.stringify({ batchId, events }))
-  })
-}
-
-async function countByBatch({ url, data }) {
-  const client = readCredentials(data)
-  const found = new Map()
-  for (let after = ''; ; ) {
-    const rows = await sqlRows(
-      url,
-      client,
-      `select batch_id, count(*), count(distinct event_index) from events
-       where batch_id > '${after}' group by 1 order by 1 limit ${ROWS_PER_QUERY}`,
-    )
-    for (const [id, count, indexes] of rows) found.set(id, { rows: count, indexes })
-    if (rows.length < ROWS_PER_QUERY) return found
-    after = rows.at(-1)[0]
-  }
-}
-
-async function ledger({ url, data }) {
-  const token = await bearerToken(url, readCredentials(data))
-  const headers = { Authorization: `Bearer ${token}` }
-  return (await send(`${url}/v1/ledger`, { method: 'GET', headers })).body
 }
