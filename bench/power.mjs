@@ -26,12 +26,13 @@ import { readCredentials, startServer, stopAll, stopped } from '../test/support/
 import { underStrace } from '../test/support/strace.mjs'
 import { machineLine } from './support/machine.mjs'
 import { RecordingDisk, Replay, whyNoDisk } from './support/recording-disk.mjs'
+import { UNLIMITED } from './support/unlimited.mjs'
 
 const DISK_MIB = 384
 const READY_MS_MAX = 5_000
 /** So that the record of a life stays some hundred megabytes. */
 const PAUSE_MS = 100
-const FLAGS = ['--segment-mib', '1', '--flush-mib', '1']
+const FLAGS = ['--segment-mib', '1', '--flush-mib', '1', ...UNLIMITED]
 const PARQUET_EVERY = 10
 /** Of one life; one mebibyte each. */
 const SEGMENTS_MAX = 200

@@ -51,7 +51,7 @@ describe.skipIf(!works)('delivery', () => {
     ['a rename fails', 'rename:error=EIO:when=2', /EIO/],
     ['the last table version cannot be linked', 'link:error=EIO:when=3', /EIO/],
     ['a folder cannot be synced', 'fsync:error=EIO:when=30', /EIO/],
-    ['a folder finds no space', 'fsync:error=ENOSPC:when=45', /ENOSPC/],
+    ['a folder finds no space', 'fsync:error=ENOSPC:when=20', /ENOSPC/],
     ['a file cannot be synced', 'fdatasync:error=EIO:when=5', /EIO/],
     ['a file finds no space', 'pwrite64:error=ENOSPC:when=3', /ENOSPC/],
     ['an unfinished file cannot be removed', 'unlink:error=EIO:when=1..3', /delivered/],

@@ -21,10 +21,10 @@ const UNLIMITED = ['key', 'tenant'].flatMap((level) => [
 const VICTIMS = /** @type {const} */ (['server', 'delivery', 'query'])
 /** The server's other deaths come so long after it listens. */
 const KILL_AFTER_MS_MAX = 1_000
-/** A delivery is some fifteen steps; half of the kills fall into the next one. */
-const STEPS_MAX = 30
+/** A delivery is some thirty steps: the kills fall all over it. */
+const STEPS_MAX = 20
 /** Without a step by then the kill comes all the same. */
-const AIM_MS_MAX = 6_000
+const AIM_MS_MAX = 10_000
 const QUESTION_EVERY_MS = 30
 /** Kills to find a question's process at work, or it stays a miss. */
 const QUESTION_MS_MAX = 4_000
