@@ -10,7 +10,7 @@ import { history } from './history.ts'
 import { playHistory } from './server-life.ts'
 
 const { MILLRACE_SIMULATION_RUNS, MILLRACE_SIMULATION_SEED, MILLRACE_SIMULATION_PATH } = process.env
-const RUNS = Number(MILLRACE_SIMULATION_RUNS ?? 300)
+const RUNS = Number(MILLRACE_SIMULATION_RUNS ?? 200)
 /** Ten times what a history takes on a slow machine. */
 const MS_PER_RUN_MAX = 300
 

@@ -16,8 +16,9 @@ import { SyncSites } from './sync-sites.ts'
 
 /** Histories in which a mutant must be found; the same ones each time. */
 const RUNS_MAX = 300
-/** Histories in which every sync there is has been reached. */
+/** Histories of a round; rounds until every sync has been reached, those on damage among them. */
 const RUNS_TO_SEE = 100
+const ROUNDS_TO_SEE_MAX = 8
 const SEED = 1
 
 /** Syncs that may be lost, and why. */
@@ -34,6 +35,8 @@ const HARMLESS: Readonly<Record<string, string>> = {
   'log/recovery.ts #openSynced syncFolder': 'takeEpoch has just synced the folder; see TOGETHER',
   'log/recovery.ts recoverLog syncFolder':
     'a torn segment that comes back holds nothing and is dropped again; a new one of its number is synced',
+  'log/segment-writer.ts #cutBack syncFolder':
+    'a segment that comes back holds nothing; the next record begins it anew and syncs its name',
   'log/quarantine.ts quarantine makeFolder':
     'the quarantine serves nobody: the segment is in its place, and what is lost is noted again',
   'log/quarantine.ts linked syncFolder': 'as above',
@@ -71,7 +74,10 @@ describe('a sync left out', async () => {
   const property = fc.asyncProperty(history, async (given) => {
     await playHistory(given, { files: (files) => sites.wrap(files) })
   })
-  await fc.assert(property, { numRuns: RUNS_TO_SEE, seed: SEED })
+  const isAllSeen = () => Object.keys(HARMLESS).every((name) => sites.found.has(name))
+  for (let round = 0; round < ROUNDS_TO_SEE_MAX && !isAllSeen(); round++) {
+    await fc.assert(property, { numRuns: RUNS_TO_SEE, seed: SEED + round })
+  }
 
   for (const { name, line } of sites.found.values()) {
     test.skipIf(name in HARMLESS)(`of ${name} is found`, async () => {
@@ -129,6 +135,7 @@ describe('a broken promise is found:', () => {
 
   test('a log that forgets which batches it has', () => {
     vi.spyOn(BatchMemory.prototype, 'get').mockReturnValue(undefined)
+    vi.spyOn(BatchMemory.prototype, 'suspects').mockReturnValue([])
     return expectFound('no batch memory')
   })
 
