@@ -78,6 +78,19 @@ describe('a start', () => {
     '--disk-reserve-mib': '-1',
     '--flush-mib': '1e9',
     '--data': '',
+    '--key-requests-per-second': '-1',
+    '--key-mib-per-second': 'x',
+    '--tenant-requests-per-second': '1.5',
+    '--tenant-mib-per-second': '-1',
+    '--server-requests-per-second': 'all',
+    '--server-mib-per-second': '1e3',
+    '--max-connections': '0',
+    '--max-connections-per-address': '0',
+    '--trusted-proxies': 'proxy.example',
+    '--tls-cert': '',
+    '--tls-key': '',
+    '--lag-limit-minutes': '-1',
+    '--pending-limit-mib': 'x',
   }
   test('has a bad value here for every setting', () => {
     expect(Object.keys(BAD).sort()).toEqual(SETTINGS.map(({ flag }) => flag.split(' ')[0]).sort())

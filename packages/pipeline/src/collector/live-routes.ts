@@ -15,10 +15,12 @@ const WAITING_MAX = 10 * ARRIVALS_PER_SECOND_MAX
 
 export interface LiveRoutes {
   readonly live: LiveFeed
+  /** When it aborts, every stream ends: a server that stops waits for no watcher. */
+  readonly stopping: AbortSignal
   readonly authorize: (request: Request) => Promise<{ tenant: Tenant } | Problem>
 }
 
-export function liveRoutes({ live, authorize }: LiveRoutes): Hono {
+export function liveRoutes({ live, stopping, authorize }: LiveRoutes): Hono {
   const app = new Hono()
 
   app.get('/v1/live', async (context) => {
@@ -37,8 +39,10 @@ export function liveRoutes({ live, authorize }: LiveRoutes): Hono {
         end()
         wake()
       })
+      const wakeToEnd = () => wake()
+      stopping.addEventListener('abort', wakeToEnd)
       await stream.write(': open\n\n')
-      while (!stream.aborted && !stream.closed) {
+      while (!stream.aborted && !stream.closed && !stopping.aborted) {
         for (const { kind, body } of waiting.splice(0)) {
           await stream.writeSSE({
             ...(kind === 'event' ? {} : { event: kind }),
@@ -53,6 +57,8 @@ export function liveRoutes({ live, authorize }: LiveRoutes): Hono {
         clearTimeout(timer)
         if (waiting.length === 0 && !stream.aborted) await stream.write(': still here\n\n')
       }
+      stopping.removeEventListener('abort', wakeToEnd)
+      end()
     })
   })
   return app

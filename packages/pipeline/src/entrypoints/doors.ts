@@ -75,6 +75,7 @@ export function composeDoors(parts: DoorParts): Routes {
   collectDefaultMetrics({ register: registry, prefix: 'millrace_process_' })
   meterDamage(registry, log)
   const live = new LiveFeed(makers.clock)
+  const stopping = new AbortController()
   const failed = (error: unknown) => logger.error({ err: error }, 'a request met a fault of ours')
   const repeated = (tenantNo: number, count: number) => parts.duplicates.add(tenantNo, count)
   const traffic = new Traffic(registry, live, failed, repeated)
@@ -143,7 +144,7 @@ export function composeDoors(parts: DoorParts): Routes {
       authorize: may,
     }),
   )
-  app.route('/', liveRoutes({ live, authorize: (request) => may(request, 'events:read') }))
+  app.route('/', liveRoutes({ live, stopping: stopping.signal, authorize: (request) => may(request, 'events:read') }))
   app.route('/', segmentRoute(door, traffic, elapsed))
   app.route('/', openApiRoutes(parts.issuer))
   mountPages(app, parts, may)
@@ -157,6 +158,7 @@ export function composeDoors(parts: DoorParts): Routes {
     hot: ingestRoute(door, traffic, elapsed),
     lane: (ordinary, timeouts) =>
       new FastLane({ door, observer: traffic, elapsed, timeouts, ordinary }),
+    endStreams: () => stopping.abort(),
   }
 }
 

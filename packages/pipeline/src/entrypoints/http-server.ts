@@ -54,6 +54,8 @@ export interface Routes {
   readonly hot: (request: IncomingMessage, response: ServerResponse) => boolean
   /** Where connections begin; what is not the hot route's common case goes on to `ordinary`. */
   readonly lane: (ordinary: (socket: Socket) => void, timeouts: LaneTimeouts) => FastLane
+  /** Ends answers that would go on for ever. */
+  readonly endStreams?: () => void
 }
 
 export interface ListenOptions {
@@ -67,7 +69,7 @@ export interface ListenOptions {
 }
 
 export async function listen(
-  { app, hot, lane: openLane }: Routes,
+  { app, hot, lane: openLane, endStreams }: Routes,
   { host, port, limits, certificate, warn }: ListenOptions,
 ): Promise<HttpServer> {
   const framework = getRequestListener(app.fetch, { overrideGlobalObjects: false })
@@ -93,6 +95,7 @@ export async function listen(
     url: `${certificate === undefined ? 'http' : 'https'}://${nameToCall(host)}:${bound.port}`,
     close: async () => {
       unwatch()
+      endStreams?.()
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeIdleConnections()
       lane.close()

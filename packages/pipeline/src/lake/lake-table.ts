@@ -243,10 +243,16 @@ export class LakeTable {
     if (this.#newest?.metadataLocation === loaded.metadataLocation) return this.#newest.snapshot
     const current = currentSnapshot(loaded.metadata)
     const files = current ? await this.#filesOf(current['manifest-list']) : []
+    const recordCount = sum(files, (file) => file.recordCount)
+    // Avro checks nothing: a flipped bit in the list can leave a manifest out.
+    const stated = current?.summary?.['total-records']
+    if (stated !== undefined && stated !== String(recordCount)) {
+      throw foreign(`the snapshot has ${stated} records, its manifests name ${recordCount}`)
+    }
     const snapshot = {
       snapshotId: current?.['snapshot-id'],
       files,
-      recordCount: sum(files, (file) => file.recordCount),
+      recordCount,
       progress: progressOf(loaded.metadata),
     }
     this.#newest = { metadataLocation: loaded.metadataLocation, snapshot }

@@ -93,9 +93,11 @@ class Supervisor {
       port: this.#port,
       logLevel: logLevel === 'info' ? 'warn' : logLevel,
     }
-    const flags = SETTINGS.flatMap(({ name }) =>
-      settings[name] === undefined ? [] : [`--${kebab(name)}`, String(settings[name])],
-    )
+    const flags = SETTINGS.flatMap(({ name }) => {
+      // A list that is empty was not given, and as text it would be an empty name.
+      const text = String(settings[name] ?? '')
+      return text === '' ? [] : [`--${kebab(name)}`, text]
+    })
     const server = fork(PROGRAM, ['start', ...flags], {
       env: { ...process.env, MILLRACE_DEMO: '1' },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
