@@ -70,7 +70,12 @@ interface Process {
 
 /** Throws Violation when a promise is broken. */
 export async function playHistory(given: History, tampering: Tampering = {}): Promise<LifeReport> {
-  return new ServerLife(given, tampering).play()
+  const life = new ServerLife(given, tampering)
+  try {
+    return await life.play()
+  } finally {
+    life.end()
+  }
 }
 
 class ServerLife {
@@ -81,6 +86,8 @@ class ServerLife {
   readonly #clock: Clock = { now: () => NOW_MS }
   readonly #promises = new Promises()
   #process: Process | undefined
+  /** Of the process that lives, also while it starts. */
+  #log: DiskLog | undefined
   #waiting = new Set<Promise<unknown>>()
   #violation: Violation | undefined
   #counts = { powerLosses: 0, kills: 0, answered: 0, delivered: 0, damaged: 0 }
@@ -110,6 +117,11 @@ class ServerLife {
       if (this.#violation !== undefined) throw this.#violation
     }
     return this.#counts
+  }
+
+  end(): void {
+    this.#disk.killProcess()
+    this.#bury()
   }
 
   async #act(action: Action): Promise<void> {
@@ -206,12 +218,11 @@ class ServerLife {
     for (const [at, { how, turns: count }] of deaths.entries()) {
       await turns(count)
       if (this.#violation !== undefined) throw this.#violation
-      this.#process = undefined
-      this.#waiting = new Set()
       const isKill =
         how === 'kill' && !(FAILED_SYNC_IS_BELIEVED_AFTER_A_KILL && this.#disk.syncFailed)
       if (isKill) this.#disk.killProcess()
       else this.#disk.losePower()
+      this.#bury()
       this.#counts[isKill ? 'kills' : 'powerLosses']++
       if (at < deaths.length - 1) void this.#start().catch(() => {})
     }
@@ -229,6 +240,14 @@ class ServerLife {
     }
   }
 
+  /** What a dead process held; its disk takes no call any more, so that closing only ends timers. */
+  #bury(): void {
+    void this.#log?.close().catch(() => {})
+    this.#log = undefined
+    this.#process = undefined
+    this.#waiting = new Set()
+  }
+
   /** A start during which the disk failed may be refused; the one after it may not. */
   async #startAgain(): Promise<void> {
     const failedBefore = this.#disk.failedCount
@@ -236,6 +255,7 @@ class ServerLife {
       if (this.#disk.failedCount === failedBefore) throw error
       if (FAILED_SYNC_IS_BELIEVED_AFTER_A_KILL && this.#disk.syncFailed) this.#disk.losePower()
       else this.#disk.killProcess()
+      this.#bury()
       return this.#start()
     })
   }
@@ -250,6 +270,7 @@ class ServerLife {
       random: this.#dice,
       segmentBytesMax: this.#history.segmentBytesMax,
     })
+    this.#log = log
     this.#counts.damaged += log.recovered.damaged.length
     await removeUnfinished(files, `${DATA}/lake`)
     const deliverers = DELIVERERS.map((name) => this.#delivererOf(files, name))
