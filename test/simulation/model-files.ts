@@ -87,8 +87,6 @@ export class ModelFiles {
   failedCount = 0
   /** Calls that took effect or failed so far. */
   callCount = 0
-  /** Since the last power loss: the page cache shows what the disk does not have. */
-  syncFailed = false
   readonly #dice: Dice
   #root: FolderNode = newFolder()
   #generation = 0
@@ -128,7 +126,6 @@ export class ModelFiles {
   /** Power is gone, and back. */
   losePower(): void {
     this.killProcess()
-    this.syncFailed = false
     const folders = foldersBelow(this.#root)
     const applied = this.#appliedNames(folders)
     for (const [place, folder] of folders.entries()) {
@@ -315,7 +312,6 @@ export class ModelFiles {
             const failed = file(false)
             failed.durable = this.#afterPowerLoss(failed)
             failed.changes = []
-            this.syncFailed = true
           },
           'slow',
         ),

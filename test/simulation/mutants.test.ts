@@ -32,7 +32,7 @@ const HARMLESS: Readonly<Record<string, string>> = {
   'kit/files.ts replaceFile ← log/epoch.ts takeEpoch sync':
     'power that goes takes every writer with it, and a torn line is replaced',
   'kit/files.ts replaceFile ← log/epoch.ts takeEpoch syncFolder': 'as above; see TOGETHER',
-  'log/recovery.ts #openSynced syncFolder': 'takeEpoch has just synced the folder; see TOGETHER',
+  'log/open-segment.ts openSynced syncFolder': 'takeEpoch has just synced the folder; see TOGETHER',
   'log/recovery.ts recoverLog syncFolder':
     'a torn segment that comes back holds nothing and is dropped again; a new one of its number is synced',
   'log/segment-writer.ts #cutBack syncFolder':
@@ -50,7 +50,7 @@ const HARMLESS: Readonly<Record<string, string>> = {
 const TOGETHER = [
   [
     'kit/files.ts replaceFile ← log/epoch.ts takeEpoch syncFolder',
-    'log/recovery.ts #openSynced syncFolder',
+    'log/open-segment.ts openSynced syncFolder',
   ],
 ] as const
 

@@ -30,13 +30,6 @@ import { ModelFiles, type MountedFiles } from './model-files.ts'
 import { expectThat, type FoundRecord, Promises, Violation } from './promises.ts'
 import { type Row, rowsOf, standInSpool, standInWriter } from './stand-in-lake.ts'
 
-/**
- * Until a log that a failed sync has fenced takes back what it wrote: after a restart without a power
- * loss the page cache shows it, recovery syncs it, the sync succeeds without the data, and what is
- * then served and answered `duplicate` goes with the power. The machine is restarted instead.
- */
-const FAILED_SYNC_IS_BELIEVED_AFTER_A_KILL = true
-
 const DATA = '/var/lib/millrace'
 /** Two processes that may deliver the same job; normally the first does. */
 const DELIVERERS = ['a', 'b']
@@ -218,8 +211,7 @@ class ServerLife {
     for (const [at, { how, turns: count }] of deaths.entries()) {
       await turns(count)
       if (this.#violation !== undefined) throw this.#violation
-      const isKill =
-        how === 'kill' && !(FAILED_SYNC_IS_BELIEVED_AFTER_A_KILL && this.#disk.syncFailed)
+      const isKill = how === 'kill'
       if (isKill) this.#disk.killProcess()
       else this.#disk.losePower()
       this.#bury()
@@ -253,8 +245,7 @@ class ServerLife {
     const failedBefore = this.#disk.failedCount
     await this.#start().catch((error) => {
       if (this.#disk.failedCount === failedBefore) throw error
-      if (FAILED_SYNC_IS_BELIEVED_AFTER_A_KILL && this.#disk.syncFailed) this.#disk.losePower()
-      else this.#disk.killProcess()
+      this.#disk.killProcess()
       this.#bury()
       return this.#start()
     })

@@ -2,11 +2,10 @@
  * Opens a folder of segments: what every process does first, after a clean stop and after a crash.
  *
  * Sealed segments are known from their sidecars, or read through when one is missing, wrong, or has
- * a note in the quarantine; the last segment is always read through. Its torn tail, which was never
- * acknowledged, is cut off and the cut synced. Everything else that does not check out is damage:
- * it is reported and kept, and what is good around it is served. A damaged last segment is closed
- * for good, and a new one begins behind it. Records are never deleted, never renumbered, and an
- * offset is never given twice.
+ * a note in the quarantine; the last is always read through. Its torn tail, never acknowledged, is
+ * cut off. All else that does not check out is damage: reported and kept, and what is good around
+ * it is served. A damaged last segment is closed for good; a new one begins behind it. Records are
+ * never deleted, never renumbered, and an offset is never given twice.
  *
  * The start stops only for a log of another identity, a later format, a folder that cannot be read
  * or written, or when nothing in it says which log it is or where its offsets stand.
@@ -14,19 +13,18 @@
 import { join } from 'node:path'
 import { type Clock, type Random, randomHex } from '../kit/clock.ts'
 import { MillraceError } from '../kit/errors.ts'
-import { type FileSystem, type OpenFile, replaceFile } from '../kit/files.ts'
+import { type FileSystem, replaceFile } from '../kit/files.ts'
 import { BatchMemory } from './batch-memory.ts'
 import { type DamageReport, type ReadSegment, readSegment, tenantsOf } from './damage.ts'
 import { readEpoch, takeEpoch, type WriterEpoch } from './epoch.ts'
+import { createSegment, type OpenSegment, openSynced } from './open-segment.ts'
 import { quarantine, quarantinedSegments } from './quarantine.ts'
 import { readHead } from './record.ts'
 import { RecoveredRecords } from './recovered-records.ts'
 import { finishDropping, type Retired } from './retired.ts'
 import {
   type DamagedRange,
-  encodeHeader,
   type ScannedRecord,
-  type SegmentHeader,
   type SegmentScan,
   scanSegment,
   segmentName,
@@ -45,16 +43,6 @@ import type { KeyedRecord, TenantIndex } from './tenant-index.ts'
 export const SEGMENT_BYTES_LIMIT = 1_024 * 1_048_576
 /** No record is shorter: so many bytes that cannot be read held at most so many of them. */
 const RECORD_BYTES_MIN = 100
-
-/** The segment that is appended to, at its durable end. */
-export interface OpenSegment {
-  readonly header: SegmentHeader
-  readonly file: OpenFile
-  readonly rows: SidecarRows
-  readonly endByte: number
-  readonly k: number
-  readonly nextOffset: number
-}
 
 export interface RecoveryReport {
   readonly segmentCount: number
@@ -121,25 +109,6 @@ function identityOf(list: SegmentList, known: string | undefined, random: Random
   if (logId !== undefined) return logId
   const place = segmentName(list.found[0]!.segment)
   throw new MillraceError('data_damaged', `${place}: nothing in the folder tells which log it is`)
-}
-
-/** A new segment, its header and its name on stable storage: only now may records follow. */
-export async function createSegment(
-  at: { readonly folder: string; readonly files: FileSystem },
-  header: SegmentHeader,
-): Promise<OpenSegment> {
-  const { bytes, k } = encodeHeader(header)
-  const file = await at.files.open(join(at.folder, segmentName(header.segment)), 'create')
-  try {
-    await file.write(bytes, 0)
-    await file.sync()
-    await at.files.syncFolder(at.folder)
-  } catch (error) {
-    await file.close()
-    throw error
-  }
-  const rows = new SidecarRows()
-  return { header, file, rows, endByte: bytes.length, k, nextOffset: header.base }
 }
 
 /** A segment that was read through, its good records kept. */
@@ -332,14 +301,13 @@ class Recovery {
       sidecar === undefined
     ) {
       const { rows } = through
-      const file = await this.#openSynced(segment, scan.endByte, bytes.length)
+      const file = await openSynced(this.#at, segment, bytes, scan.endByte)
       const { endByte, k, nextOffset } = scan
       const open = { header: header.header, file, rows, endByte, k, nextOffset }
       return { open, cutBytes: bytes.length - endByte }
     }
     // Whole records may be in the page cache only, and from here on they count as durable.
-    if (bytes.length > 0)
-      await (await this.#openSynced(segment, bytes.length, bytes.length)).close()
+    if (bytes.length > 0) await (await openSynced(this.#at, segment)).close()
     // A sidecar is written after the next segment was made: then that one is gone.
     const isNextGone = sidecar !== undefined
     const tailBytes = isNextGone ? 0 : bytes.length - scan.endByte
@@ -354,20 +322,6 @@ class Recovery {
     if (!isNextGone) return { open: await this.#create(segment + 1, endOffset), cutBytes: 0 }
     await this.#missing(segment + 1, endOffset + Math.ceil(SEGMENT_BYTES_LIMIT / RECORD_BYTES_MIN))
     return { open: await this.#create(segment + 2, this.#nextOffset), cutBytes: 0 }
-  }
-
-  /** Cuts to `endByte`; a cut or not, what the segment holds is on stable storage then. */
-  async #openSynced(segment: number, endByte: number, bytes: number): Promise<OpenFile> {
-    const file = await this.#at.files.open(join(this.#at.folder, segmentName(segment)), 'write')
-    try {
-      if (endByte < bytes) await file.truncate(endByte)
-      await file.sync()
-      await this.#at.files.syncFolder(this.#at.folder)
-    } catch (error) {
-      await file.close()
-      throw error
-    }
-    return file
   }
 
   async #report(
