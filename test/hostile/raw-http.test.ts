@@ -62,43 +62,43 @@ const SMUGGLED = 'GET /health HTTP/1.1\r\nHost: a\r\n\r\n'
 /** Refused with one of these statuses and closed; nothing of it is taken. */
 const REFUSED: Record<string, readonly [bytes: () => string, statuses: readonly number[]]> = {
   'Content-Length and Transfer-Encoding': [
-    () => head(['Content-Length: 4', 'Transfer-Encoding: chunked']) + `0\r\n\r\n${SMUGGLED}`,
+    () => `${head(['Content-Length: 4', 'Transfer-Encoding: chunked'])}0\r\n\r\n${SMUGGLED}`,
     [400],
   ],
   'Transfer-Encoding twice': [
-    () => head(['Transfer-Encoding: chunked', 'Transfer-Encoding: identity']) + `0\r\n\r\n`,
+    () => `${head(['Transfer-Encoding: chunked', 'Transfer-Encoding: identity'])}0\r\n\r\n`,
     [400],
   ],
-  'Transfer-Encoding xchunked': [() => head(['Transfer-Encoding: xchunked']) + '0\r\n\r\n', [400]],
+  'Transfer-Encoding xchunked': [() => `${head(['Transfer-Encoding: xchunked'])}0\r\n\r\n`, [400]],
   'a blank before the colon': [
-    () => head(['Transfer-Encoding : chunked', 'Content-Length: 5']) + '0\r\n\r\n',
+    () => `${head(['Transfer-Encoding : chunked', 'Content-Length: 5'])}0\r\n\r\n`,
     [400],
   ],
   'chunked that is not last': [
-    () => head(['Transfer-Encoding: chunked, identity']) + '0\r\n\r\n',
+    () => `${head(['Transfer-Encoding: chunked, identity'])}0\r\n\r\n`,
     [400],
   ],
-  'two Content-Lengths': [() => head(['Content-Length: 4', 'Content-Length: 5']) + 'abcde', [400]],
+  'two Content-Lengths': [() => `${head(['Content-Length: 4', 'Content-Length: 5'])}abcde`, [400]],
   'the same Content-Length twice': [
     () => head([`Content-Length: ${BODY.length}`, `Content-Length: ${BODY.length}`]) + BODY,
     [400],
   ],
-  'Content-Length +5': [() => head(['Content-Length: +5']) + 'abcde', [400]],
-  'Content-Length 5, 5': [() => head(['Content-Length: 5, 5']) + 'abcde', [400]],
+  'Content-Length +5': [() => `${head(['Content-Length: +5'])}abcde`, [400]],
+  'Content-Length 5, 5': [() => `${head(['Content-Length: 5, 5'])}abcde`, [400]],
   'Content-Length -1': [() => head(['Content-Length: -1']), [400]],
-  'Content-Length 0x5': [() => head(['Content-Length: 0x5']) + 'abcde', [400]],
+  'Content-Length 0x5': [() => `${head(['Content-Length: 0x5'])}abcde`, [400]],
   'Content-Length of 20 digits': [() => head(['Content-Length: 99999999999999999999']), [400, 413]],
   'a chunk extension of 20 KB': [
-    () => head(['Transfer-Encoding: chunked']) + `1;${'a'.repeat(20_000)}\r\nx\r\n0\r\n\r\n`,
+    () => `${head(['Transfer-Encoding: chunked'])}1;${'a'.repeat(20_000)}\r\nx\r\n0\r\n\r\n`,
     [400, 413, 431],
   ],
-  'a chunk size 0x1': [() => head(['Transfer-Encoding: chunked']) + '0x1\r\nx\r\n0\r\n\r\n', [400]],
+  'a chunk size 0x1': [() => `${head(['Transfer-Encoding: chunked'])}0x1\r\nx\r\n0\r\n\r\n`, [400]],
   'a chunk size that overflows': [
-    () => head(['Transfer-Encoding: chunked']) + 'FFFFFFFFFFFFFFFFF\r\nx\r\n0\r\n\r\n',
+    () => `${head(['Transfer-Encoding: chunked'])}FFFFFFFFFFFFFFFFF\r\nx\r\n0\r\n\r\n`,
     [400, 413],
   ],
   'a chunk longer than it says': [
-    () => head(['Transfer-Encoding: chunked']) + `2\r\n${BODY}\r\n0\r\n\r\n`,
+    () => `${head(['Transfer-Encoding: chunked'])}2\r\n${BODY}\r\n0\r\n\r\n`,
     [400],
   ],
   'lines that end in LF alone': [
@@ -116,7 +116,7 @@ const REFUSED: Record<string, readonly [bytes: () => string, statuses: readonly 
     [431],
   ],
   'HTTP/1.0 with Transfer-Encoding': [
-    () => head(['Transfer-Encoding: chunked']).replace('HTTP/1.1', 'HTTP/1.0') + '0\r\n\r\n',
+    () => `${head(['Transfer-Encoding: chunked']).replace('HTTP/1.1', 'HTTP/1.0')}0\r\n\r\n`,
     [400],
   ],
   'HTTP/0.9': [() => 'GET /\r\n\r\n', [400]],

@@ -144,7 +144,14 @@ export function composeDoors(parts: DoorParts): Routes {
       authorize: may,
     }),
   )
-  app.route('/', liveRoutes({ live, stopping: stopping.signal, authorize: (request) => may(request, 'events:read') }))
+  app.route(
+    '/',
+    liveRoutes({
+      live,
+      stopping: stopping.signal,
+      authorize: (request) => may(request, 'events:read'),
+    }),
+  )
   app.route('/', segmentRoute(door, traffic, elapsed))
   app.route('/', openApiRoutes(parts.issuer))
   mountPages(app, parts, may)
