@@ -30,8 +30,8 @@ describe.skipIf(!works)('the log on a disk that lies', () => {
   afterEach(() => rig.remove())
 
   test.each([
-    ['changed on its way to the disk', 'pwrite64:poke_enter=@arg2=ffff:when=3'],
-    ['never written although the disk said so', 'pwrite64:retval=420:when=3'],
+    ['changed on its way to the disk', 'pwrite64:poke_enter=@arg2=ffff:when=4'],
+    ['never written although the disk said so', 'pwrite64:retval=420:when=4'],
   ])('serves what is around a record that was %s', async (_, fault) => {
     const server = await rig.startWith([fault])
     const answers = await rig.send(server, 5, { events: 1 })

@@ -36,7 +36,7 @@ describe.skipIf(!works)('the log', () => {
   afterAll(() => rig.remove())
 
   test('refuses what finds no space, keeps nothing of it, and goes on', async () => {
-    const server = await rig.startWith(['pwrite64:error=ENOSPC:when=2..3'])
+    const server = await rig.startWith(['pwrite64:error=ENOSPC:when=3..4'])
     const answers = await rig.send(server, 5)
     expect(statuses(answers)).toEqual([202, 503, 503, 202, 202])
     expectRefusals(answers.slice(1, 3), 'disk_full')
@@ -61,9 +61,9 @@ describe.skipIf(!works)('the log', () => {
   test.each([
     ['a sync fails', 'fdatasync:error=EIO:when=4'],
     ['a sync finds no space', 'fdatasync:error=ENOSPC:when=4'],
-    ['a write fails', 'pwrite64:error=EIO:when=3'],
-    ['the file system is read-only', 'pwrite64:error=EROFS:when=3'],
-    ['the file is too large', 'pwrite64:error=EFBIG:when=3'],
+    ['a write fails', 'pwrite64:error=EIO:when=4'],
+    ['the file system is read-only', 'pwrite64:error=EROFS:when=4'],
+    ['the file is too large', 'pwrite64:error=EFBIG:when=4'],
   ])('acknowledges nothing more once %s, and ends with 70', async (_, injection) => {
     const server = await rig.startWith([injection])
     const answers = await rig.send(server, 6)
