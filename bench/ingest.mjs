@@ -160,6 +160,8 @@ function line(runs) {
 
 /** Undefined where the server cannot be had on this machine. */
 async function measure({ start, bodies, eventsPerBatch, tls = false }) {
+  // Or the kernel still writes what the server before has left, at this one's cost.
+  execFileSync('sync')
   const server = await start({ work })
   if (server === undefined) return undefined
   const requests = buildRequests(bodies, server)
