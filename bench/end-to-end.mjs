@@ -1,9 +1,9 @@
 /**
  * Ingest and delivery together on this machine, the load generator included, for as long as asked:
  *
- *   node bench/end-to-end.mjs [--minutes 10] [--form json|packed] [--connections 64]
+ *   node bench/end-to-end.mjs [--minutes 10] [--form json|packed] [--rate 160000] [--connections 64]
  *
- * A closed loop for the whole time, segments deleted as soon as they are delivered, then all of it in
+ * So many events a second (without `--rate` a closed loop: all that is taken) for the whole time, segments deleted as soon as they are delivered, then all of it in
  * the lake and the account closed. Printed every ten seconds and at the end: events a second, CPU
  * microseconds an event of all processes, resident memory (of the first and of the last third: flat or
  * growing), and how far delivery lies behind, in segments of 64 MiB. After that, a fixed rate of half of
@@ -22,6 +22,7 @@ const { values: flags } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
     form: { type: 'string', default: 'json' },
+    rate: { type: 'string' },
     connections: { type: 'string', default: '64' },
     'half-seconds': { type: 'string', default: '60' },
   },
@@ -46,6 +47,7 @@ const run = await runLoad(buildRequests(bodies, server), {
   port: server.port,
   connections: Number(flags.connections),
   seconds: Number(flags.minutes) * 60,
+  ...(flags.rate !== undefined && { perSecond: Number(flags.rate) / eventsPerBatch }),
   onAnswer: (status) => {
     if (status === 202) accepted += eventsPerBatch
   },
