@@ -129,7 +129,8 @@ async function bundle(folder) {
         export { openLakeTable } from ${from('lake/lake-table.ts')}
         export { ObjectStoreCatalog } from ${from('lake/object-store-catalog.ts')}
         export { EVENTS, TABLES } from ${from('lake/tables.ts')}
-        export { openDiskLog } from ${from('log/disk-log.ts')}`,
+        export { openDiskLog } from ${from('log/disk-log.ts')}
+        export { reusedMemory } from ${from('log/read-plan.ts')}`,
       resolveDir: root,
       loader: 'ts',
     },
@@ -255,6 +256,7 @@ async function startDelivery(folder) {
   const spool = product.openSpool(path.join(folder, 'spool'))
   const parts = {
     files,
+    memory: product.reusedMemory(),
     clock,
     random,
     store,

@@ -55,12 +55,14 @@ const run = await runLoad(buildRequests(bodies, server), {
 clearInterval(sampler)
 await sample()
 const perSecond = accepted / run.seconds
-const busy = [...cpu.values()].reduce((sum, each) => sum + each, 0)
+const serverBusy = cpu.get(server.pid) ?? 0
+const deliveryBusy = [...cpu.values()].reduce((sum, each) => sum + each, 0) - serverBusy
 const third = Math.max(1, Math.floor(samples.length / 3))
 const peak = (some) => Math.round(Math.max(...some.map(({ rss }) => rss)))
 console.log(
   `\n${flags.form}: ${Math.round(perSecond / 1000)} k events/s for ${(run.seconds / 60).toFixed(1)} min, ` +
-    `${((busy * 1e6) / accepted).toFixed(2)} µs CPU per event (server and delivery), ` +
+    `CPU ${((serverBusy * 1e6) / accepted).toFixed(2)} µs per accepted event in the server, ` +
+    `${((deliveryBusy * 1e6) / (await ledger()).delivered).toFixed(2)} µs per delivered one in delivery, ` +
     `RSS ${peak(samples.slice(0, third))} MB in the first third, ${peak(samples.slice(-third))} MB in the last, ` +
     `at most ${Math.max(...samples.map(({ behind }) => behind)).toFixed(1)} segments behind, ` +
     `log at most ${Math.round(Math.max(...samples.map(({ logBytes }) => logBytes)) / 1e6)} MB, ` +
@@ -84,17 +86,19 @@ console.log(machineLine())
 
 /** What the account says a while after the load: everything accepted is there or waits. */
 async function printAccount() {
+  const account = await ledger()
+  const isEqual = account.accepted === accepted
+  console.log(
+    `acknowledged ${accepted}, account ${account.accepted} (${isEqual ? 'equal' : 'NOT EQUAL'}): ` +
+      `${account.delivered} delivered, ${account.pending} pending`,
+  )
+}
+
+async function ledger() {
   const { clientId, clientSecret } = server.credentials
   const token = await bearerToken(server.url, clientId, clientSecret)
-  const answer = await fetch(`${server.url}/v1/ledger`, {
-    headers: { Authorization: `Bearer ${token}` },
-  })
-  const ledger = await answer.json()
-  const isEqual = ledger.accepted === accepted
-  console.log(
-    `acknowledged ${accepted}, account ${ledger.accepted} (${isEqual ? 'equal' : 'NOT EQUAL'}): ` +
-      `${ledger.delivered} delivered, ${ledger.pending} pending`,
-  )
+  const headers = { Authorization: `Bearer ${token}` }
+  return (await fetch(`${server.url}/v1/ledger`, { headers })).json()
 }
 
 async function sample() {

@@ -22,7 +22,7 @@ import type { ObjectStore } from '../lake/object-store.ts'
 import { NONE_LEFT, type Progress } from '../lake/progress.ts'
 import { formsIn } from '../lake/record-forms.ts'
 import { EVENTS } from '../lake/tables.ts'
-import { readPlanned } from '../log/read-plan.ts'
+import { type Memory, readPlanned } from '../log/read-plan.ts'
 import { controlLine } from './control-record.ts'
 import { type DeliveryJob, type DeliveryResult, JobFailure } from './delivery-job.ts'
 import type { LakeWriter, RowsFile, TableName } from './lake-writer.ts'
@@ -33,6 +33,8 @@ export type TenantTables = Readonly<Record<TableName, LakeTable>>
 
 export interface DeliveryParts {
   readonly files: FileSystem
+  /** Where a job's lines lie; fresh for each when not given. One job is done at a time. */
+  readonly memory?: Memory
   readonly clock: Clock
   readonly random: Random
   readonly store: ObjectStore
@@ -131,13 +133,13 @@ async function writeRows(parts: DeliveryParts, job: DeliveryJob, before: Snapsho
 
 /** The planned lines, as the job wants them changed; `eventCount` is that of the records as read. */
 async function linesOf(
-  { files, clock }: DeliveryParts,
+  { files, memory, clock }: DeliveryParts,
   { plan, trial, leaveOut: what }: DeliveryJob,
 ): Promise<Lines & { eventCount: number }> {
   if (trial === 'control') {
     return { lines: controlLine(plan.tenantNo, clock.now()), eventCount: 1, leftOutCount: 0 }
   }
-  const { lines: read, eventCount } = await readPlanned(files, plan)
+  const { lines: read, eventCount } = await readPlanned(files, plan, memory)
   const { lines, leftOutCount } =
     what === undefined ? { lines: read, leftOutCount: 0 } : leaveOut(read, what)
   const { skippedEventCount: events, skippedRecordCount: records } = plan

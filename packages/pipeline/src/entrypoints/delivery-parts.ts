@@ -11,6 +11,7 @@ import { FolderObjectStore } from '../lake/folder-object-store.ts'
 import { openLakeTable } from '../lake/lake-table.ts'
 import { ObjectStoreCatalog } from '../lake/object-store-catalog.ts'
 import { TABLES } from '../lake/tables.ts'
+import { reusedMemory } from '../log/read-plan.ts'
 
 /** Tenants whose tables stay open: each keeps its list of data files in memory. */
 const TENANTS_OPEN_MAX = 16
@@ -48,6 +49,7 @@ export function deliveryParts(
 
   return {
     files: nodeFiles,
+    memory: reusedMemory(),
     clock: systemClock,
     random: systemRandom,
     store,

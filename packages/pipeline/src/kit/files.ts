@@ -24,8 +24,11 @@ import { dirname, resolve } from 'node:path'
 export interface OpenFile {
   /** Writes all of `bytes` at `position`, or rejects. */
   write(bytes: Uint8Array, position: number): Promise<void>
-  /** Reads up to `length` bytes at `position`; shorter only at the end of the file. */
-  read(position: number, length: number): Promise<Uint8Array>
+  /**
+   * Reads up to `length` bytes at `position`; shorter only at the end of the file. `room` has that
+   * length and may be used: the result says where the bytes are.
+   */
+  read(position: number, length: number, room?: Uint8Array): Promise<Uint8Array>
   /** Data and size on stable storage (fdatasync). After a rejection the file must not be trusted. */
   sync(): Promise<void>
   size(): Promise<number>
@@ -74,8 +77,8 @@ class NodeFile implements OpenFile {
     }
   }
 
-  async read(position: number, length: number): Promise<Uint8Array> {
-    const buffer = Buffer.allocUnsafe(length)
+  async read(position: number, length: number, room?: Uint8Array): Promise<Uint8Array> {
+    const buffer = room ?? Buffer.allocUnsafe(length)
     let done = 0
     while (done < length) {
       const { bytesRead } = await this.#handle.read(buffer, done, length - done, position + done)

@@ -21,6 +21,8 @@ export interface PlannedPiece extends Piece {
 
 /** Node's pool has four threads; twice that keeps them busy while records of others lie between. */
 const READS_AT_ONCE = 8
+/** A piece up to this is read with the end of the line before it; a larger one to where it shall lie. */
+const SMALL_PIECE_BYTES = 65_536
 
 /** Whole records of one tenant, all durable when the plan was made. Survives JSON. */
 export interface ReadPlan {
@@ -48,14 +50,34 @@ export class UnreadablePiece extends MillraceError {
   }
 }
 
+/** Gives room for so many bytes. */
+export type Memory = (bytes: number) => Buffer
+
+/**
+ * Gives the same room again and again, larger when it must be: what lies in it is good until the next
+ * call. Pages fresh from the kernel cost a reader more than the bytes that it reads into them.
+ */
+export function reusedMemory(): Memory {
+  let room = Buffer.alloc(0)
+  return (bytes) => {
+    if (room.length < bytes) room = Buffer.allocUnsafeSlow(bytes)
+    return room.subarray(0, bytes)
+  }
+}
+
 /**
  * Reads what is planned, into memory at once: `plan.bytes`. Rejects with UnreadablePiece
  * (`data_damaged`) when a check fails or bytes are gone, and with `data_unreadable` when a segment
  * cannot be opened or read for another reason.
  */
-export async function readPlanned(files: FileSystem, plan: ReadPlan): Promise<RecordRange> {
-  const parts: Uint8Array[] = []
+export async function readPlanned(
+  files: FileSystem,
+  plan: ReadPlan,
+  memory: Memory = Buffer.allocUnsafe,
+): Promise<RecordRange> {
+  const lines = memory(plan.pieces.reduce((sum, piece) => sum + lengthOf(piece), 0))
   const open = new Map<string, OpenFile>()
+  let at = 0
   try {
     for (const piece of plan.pieces) {
       const { path } = piece
@@ -63,16 +85,14 @@ export async function readPlanned(files: FileSystem, plan: ReadPlan): Promise<Re
       open.set(path, await files.open(path, 'read').catch((error) => rethrow(piece, error)))
     }
     for (let from = 0; from < plan.pieces.length; from += READS_AT_ONCE) {
-      const some = plan.pieces.slice(from, from + READS_AT_ONCE).map(async (piece) => {
-        const start = piece.startByte - LINE_END_BYTES
-        const reading = open.get(piece.path)!.read(start, piece.endByte - start)
-        const bytes = await reading.catch((error) => rethrow(piece, error))
-        return verified(plan.tenantNo, piece, bytes)
+      const some = plan.pieces.slice(from, from + READS_AT_ONCE).map((piece) => {
+        const place = lines.subarray(at, at + lengthOf(piece))
+        at += place.length
+        return readPiece(open.get(piece.path)!, piece, place, plan.tenantNo)
       })
       // All of them end before the files are closed, whichever fails.
       for (const ended of await Promise.allSettled(some)) {
         if (ended.status === 'rejected') throw ended.reason
-        parts.push(ended.value)
       }
     }
   } catch (error) {
@@ -82,11 +102,37 @@ export async function readPlanned(files: FileSystem, plan: ReadPlan): Promise<Re
   } finally {
     for (const file of open.values()) await file.close()
   }
-  return {
-    lines: parts.length === 1 ? parts[0]! : Buffer.concat(parts, plan.bytes),
-    recordCount: plan.recordCount,
-    eventCount: plan.eventCount,
-    nextOffset: plan.nextOffset,
+  const { recordCount, eventCount, nextOffset } = plan
+  return { lines, recordCount, eventCount, nextOffset }
+}
+
+function lengthOf(piece: PlannedPiece): number {
+  return piece.endByte - piece.startByte
+}
+
+/** The piece's lines into `place`, each checked; the first against the end of the line before it. */
+async function readPiece(
+  file: OpenFile,
+  piece: PlannedPiece,
+  place: Buffer,
+  tenantNo: number,
+): Promise<void> {
+  try {
+    let { seed } = piece
+    let bytes: Uint8Array
+    if (place.length <= SMALL_PIECE_BYTES) {
+      const both = await file.read(piece.startByte - LINE_END_BYTES, place.length + LINE_END_BYTES)
+      if (both.length >= LINE_END_BYTES) seed ??= lineEndCheck(both, LINE_END_BYTES)
+      bytes = both.subarray(LINE_END_BYTES)
+    } else {
+      const before = await file.read(piece.startByte - LINE_END_BYTES, LINE_END_BYTES)
+      if (before.length === LINE_END_BYTES) seed ??= lineEndCheck(before, LINE_END_BYTES)
+      bytes = await file.read(piece.startByte, place.length, place)
+    }
+    if (bytes.buffer !== place.buffer || bytes.byteOffset !== place.byteOffset) place.set(bytes)
+    expectVerified(tenantNo, piece, place.subarray(0, bytes.length), seed)
+  } catch (error) {
+    rethrow(piece, error)
   }
 }
 
@@ -96,13 +142,14 @@ function rethrow(piece: PlannedPiece, error: unknown): never {
   throw new UnreadablePiece(piece.segment, `cannot read ${piece.path}: ${errnoOf(error)}`, error)
 }
 
-/** The lines of a piece without the bytes before them, or throws. */
-function verified(tenantNo: number, piece: PlannedPiece, read: Uint8Array): Uint8Array {
-  const bytes = Buffer.from(read.buffer, read.byteOffset, read.byteLength)
-  const pieceStart = piece.startByte - LINE_END_BYTES
-  const before = bytes.length < LINE_END_BYTES ? undefined : lineEndCheck(bytes, LINE_END_BYTES)
-  let k = piece.seed ?? before
-  let start = LINE_END_BYTES
+function expectVerified(
+  tenantNo: number,
+  piece: PlannedPiece,
+  bytes: Buffer,
+  seed: number | undefined,
+): void {
+  let k = seed
+  let start = 0
   let offset = piece.firstOffset
   while (k !== undefined && offset <= piece.lastOffset) {
     const end = bytes.indexOf('\n', start, 'latin1') + 1
@@ -113,10 +160,9 @@ function verified(tenantNo: number, piece: PlannedPiece, read: Uint8Array): Uint
     start = end
     offset++
   }
-  if (k === undefined || start !== piece.endByte - pieceStart) {
-    const place = `${piece.path} at byte ${pieceStart + start}`
+  if (k === undefined || start !== lengthOf(piece)) {
+    const place = `${piece.path} at byte ${piece.startByte + start}`
     const message = `the record with offset ${offset} is damaged: ${place}`
     throw new UnreadablePiece(piece.segment, message)
   }
-  return bytes.subarray(LINE_END_BYTES)
 }
