@@ -37,6 +37,8 @@ const offsetsIn = (lines: Uint8Array) =>
 describe('a plan with large and small pieces', () => {
   test('is read into one room after the other, or into the same again', async () => {
     const memory = reusedMemory()
+    const least = await readPlanned(nodeFiles, log.plan(1, 4, ALL)!, memory)
+    expect(offsetsIn(least.lines)).toEqual([4])
     for (const [tenantNo, offsets] of [
       [1, [0, 1, 2, 4]],
       [2, [3, 5, 6, 7]],
