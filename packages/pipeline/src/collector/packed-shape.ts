@@ -170,7 +170,7 @@ function isCoordinate(text: string): boolean {
 }
 
 function notA(where: string, found: string, expected: string): string {
-  return `${where} is ${shown(found)}: ${expected} is expected, digits only where it is whole`
+  return `${where} is ${shown(found)}: ${expected} is expected (whole numbers as plain digits)`
 }
 
 function shown(text: string | undefined): string {

@@ -287,7 +287,10 @@ export function readConfig({ flags, environment, file }: ConfigInput): Config {
   }
   const { tlsCert, tlsKey } = config
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
-    throw new MillraceError('bad_config', 'tlsCert and tlsKey are given both or neither')
+    throw new MillraceError(
+      'bad_config',
+      '--tls-cert and --tls-key (tlsCert and tlsKey) are given both or neither',
+    )
   }
   return Object.freeze({ ...ABSENT, ...config }) as unknown as Config
 }
