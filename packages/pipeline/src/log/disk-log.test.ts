@@ -3,7 +3,7 @@ import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { systemClock, systemRandom } from '../kit/clock.ts'
 import { type FileSystem, nodeFiles } from '../kit/files.ts'
 import { type DiskLog, type DiskLogOptions, openDiskLog } from './disk-log.ts'
@@ -12,6 +12,8 @@ import { LogBusy } from './event-log.ts'
 import { readPlanned } from './read-plan.ts'
 
 const ALL = 1 << 30
+const { setTimeout: realSetTimeout } = globalThis
+const realTime = (ms: number) => new Promise((resolve) => realSetTimeout(resolve, ms))
 const folders: string[] = []
 const logs: DiskLog[] = []
 
@@ -29,6 +31,7 @@ async function openAt(folder: string, more: Partial<DiskLogOptions> = {}): Promi
 }
 
 afterEach(async () => {
+  vi.useRealTimers()
   for (const log of logs.splice(0)) await log.close()
   for (const folder of folders.splice(0)) await rm(folder, { recursive: true })
 })
@@ -121,6 +124,28 @@ describe('group commit', () => {
     expect(await again).toMatchObject({ duplicate: true, offset: 0 })
     expect(calls).toEqual(['write', 'sync', 'write', 'sync'])
     expect(log.waitingBytes()).toBe(0)
+  })
+
+  test('a busy log waits for more batches until its time is up, or enough have come', async () => {
+    const log = await openAt(await newFolder(), { groupMs: 5 })
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    let number = 0
+    const append = (count: number) =>
+      Promise.all(Array.from({ length: count }, () => log.append(entryOf(`b${number++}`))))
+    // Of busy groups the 32nd is followed by one that is counted.
+    for (let group = 0; group < 32; group++) await append(10)
+    let isThrough = false
+    const counted = append(12).then(() => {
+      isThrough = true
+    })
+    await realTime(50)
+    expect(isThrough).toBe(false)
+    await vi.advanceTimersByTimeAsync(5)
+    await counted
+    // As many as were counted wait for nobody.
+    await append(12)
+    expect(log.end()).toBe(344)
+    await vi.advanceTimersByTimeAsync(5)
   })
 
   test('more than the queue holds is refused as busy; one batch larger than it is taken', async () => {

@@ -45,8 +45,8 @@ export interface DiskLogOptions {
   readonly segmentBytesMax?: number
   /** Bytes that may wait for the disk, those being written included. */
   readonly queueBytesMax?: number
-  /** How long a group gathers before its write; 0: until the event loop's turn ends. */
-  readonly groupDelayMs?: number
+  /** A busy log begins no group sooner after another (group-pace.ts); default 0: as the disk allows. */
+  readonly groupMs?: number
   /** Batches are refused while less than this is free on the folder's disk; default 0: never. */
   readonly diskReserveBytes?: number
   /**
@@ -79,7 +79,7 @@ const SEGMENT_BYTES_MAX = 64 * 1_048_576
 /** Half a second of a disk that writes 64 MB/s. */
 const QUEUE_BYTES_MAX = 32 * 1_048_576
 /** Above this a group's wait would be what its senders notice most. */
-const GROUP_DELAY_MS_MAX = 5
+const GROUP_MS_MAX = 5
 /** Looks at a segment that find nothing new, before a reader is told that it cannot be read. */
 const VAIN_INSPECTIONS_MAX = 2
 /** A batch sent again within a day is still known. */
@@ -123,18 +123,18 @@ export async function openDiskLog(options: DiskLogOptions): Promise<DiskLog> {
   const {
     segmentBytesMax = SEGMENT_BYTES_MAX,
     queueBytesMax = QUEUE_BYTES_MAX,
-    groupDelayMs = 0,
+    groupMs = 0,
     diskReserveBytes = 0,
   } = options
   expectRange('segmentBytesMax', segmentBytesMax, 1, SEGMENT_BYTES_LIMIT)
   expectRange('queueBytesMax', queueBytesMax, 1, SEGMENT_BYTES_LIMIT)
-  expectRange('groupDelayMs', groupDelayMs, 0, GROUP_DELAY_MS_MAX)
+  expectRange('groupMs', groupMs, 0, GROUP_MS_MAX)
   const recovered = await recoverLog(options).catch((error) => {
     throw openError(options.folder, error)
   })
   const reserve = new DiskReserve(options.files, options.folder, diskReserveBytes)
   await reserve.check()
-  const limits = { segmentBytesMax, queueBytesMax, groupDelayMs, reserve }
+  const limits = { segmentBytesMax, queueBytesMax, groupMs, reserve }
   return new FolderLog(options, new SegmentWriter({ ...options, ...limits }, recovered), recovered)
 }
 

@@ -3,7 +3,8 @@
  *
  * A batch is written into the gathering slab at once, with its offset and its place in the chain.
  * One write and one sync are under way at a time; what arrives meanwhile gathers and goes together
- * next, so a slow disk makes larger groups, not a longer queue of syncs. A waiter is answered, and
+ * next, so a slow disk makes larger groups, not a longer queue of syncs, and a quick one is not given
+ * small ones (group-pace.ts). A waiter is answered, and
  * a record enters the index that readers go by, only after the sync that covers it.
  *
  * Failures (docs/formats/log.md): a full disk, or no file handle left, costs the waiters their
@@ -21,6 +22,7 @@ import type { BatchMemory } from './batch-memory.ts'
 import type { DiskReserve } from './disk-reserve.ts'
 import type { WriterEpoch } from './epoch.ts'
 import { type Appended, type BatchEntry, LogBusy, type LogWriter } from './event-log.ts'
+import { GroupPace } from './group-pace.ts'
 import { createSegment, type OpenSegment } from './open-segment.ts'
 import { appendRecord, Slab } from './record.ts'
 import type { RecoveredLog } from './recovery.ts'
@@ -37,8 +39,8 @@ export interface WriterOptions {
   readonly segmentBytesMax: number
   /** Bytes that may wait for the disk, those being written included. */
   readonly queueBytesMax: number
-  /** How long a group gathers before its write; 0: until the event loop's turn ends. */
-  readonly groupDelayMs: number
+  /** A busy log begins no group sooner after another (group-pace.ts); 0: as the disk allows. */
+  readonly groupMs: number
   readonly reserve: DiskReserve
   readonly onFault?: ((error: unknown) => void) | undefined
   /** Told once, when the log is fenced. */
@@ -82,6 +84,9 @@ export class SegmentWriter implements LogWriter {
   readonly #memory: BatchMemory
   readonly #segments: RetainedSegments
   readonly #once: AppendOnce
+  readonly #pace: GroupPace
+  /** Ends the wait for more batches. */
+  #endWait: (() => void) | undefined
   #open: OpenSegment
   #durable: Tail
   #gathering: Group | undefined
@@ -106,6 +111,7 @@ export class SegmentWriter implements LogWriter {
     this.#memory = recovered.memory
     this.#segments = recovered.segments
     this.#once = new AppendOnce(options, recovered.memory)
+    this.#pace = new GroupPace(options.groupMs)
     this.#open = recovered.open
     this.#epoch = recovered.epoch
     this.#durable = tailOf(recovered.open)
@@ -140,6 +146,7 @@ export class SegmentWriter implements LogWriter {
       this.#running ??= this.#run()
       return new Promise<Appended>((resolve, reject) => {
         group.waiters.push({ record, resolve, reject })
+        if (this.#endWait !== undefined && this.#pace.isEnough(group.waiters.length)) this.#endWait()
       })
     } catch (error) {
       return Promise.reject(error)
@@ -194,8 +201,10 @@ export class SegmentWriter implements LogWriter {
 
   /** Commits group after group until nothing has gathered. */
   async #run(): Promise<void> {
-    await this.#gather()
+    // What the event loop's turn brings goes together.
+    await new Promise(setImmediate)
     for (let group = this.#take(); group !== undefined; group = this.#take()) {
+      this.#pace.begins(group.waiters.length, performance.now())
       try {
         await this.#commit(group)
         this.#publish(group)
@@ -204,16 +213,21 @@ export class SegmentWriter implements LogWriter {
       }
       this.#writing = undefined
       if (group.slab.buffer.length <= SLAB_BYTES_KEPT) this.#spare = group.slab
+      const waitMs = this.#pace.waitMs(this.#gathering?.waiters.length ?? 0, performance.now())
+      if (waitMs > 0) await this.#gatherFor(waitMs)
     }
     // In the same turn as the last look: an append after this line starts a new run.
     this.#running = undefined
   }
 
-  #gather(): Promise<void> {
-    const { groupDelayMs } = this.#options
+  #gatherFor(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      if (groupDelayMs === 0) setImmediate(resolve)
-      else setTimeout(resolve, groupDelayMs)
+      const timer = setTimeout(() => this.#endWait!(), ms)
+      this.#endWait = () => {
+        clearTimeout(timer)
+        this.#endWait = undefined
+        resolve()
+      }
     })
   }
 
