@@ -262,6 +262,19 @@ describe('beside other engines', () => {
     await expect(open(store, catalog).snapshot()).rejects.toThrow('holds deletes of rows')
   })
 
+  test('a manifest list that lost a manifest is refused', async () => {
+    await appended([file()], at(1), undefined)
+    await appended([file()], at(2), at(1))
+    const current = currentSnapshot((await catalog.load(TABLE))!.metadata)!
+    const manifests = decodeManifestList(await object(current['manifest-list']))
+    expect(manifests).toHaveLength(2)
+    const key = keyOf(store, current['manifest-list'])
+    await store.put(key, encodeManifestList(9, undefined, 1, manifests.slice(1)))
+    await expect(open(store, catalog).snapshot()).rejects.toThrow(
+      'the snapshot has 20 records, its manifests name 10',
+    )
+  })
+
   test('an append that always loses gives up with an error, and changes nothing', async () => {
     await appended([file()], at(5), undefined)
     const losing = committing(async () => 'conflict')

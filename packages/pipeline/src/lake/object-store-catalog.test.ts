@@ -62,6 +62,27 @@ describe('version hint', () => {
     },
   )
 
+  test('a reader that comes back after a hundred commits does not read them all', async () => {
+    const { store, location: early } = await tableOfVersions(1)
+    const reader = new ObjectStoreCatalog(store)
+    await reader.load(TABLE)
+    const writer = new ObjectStoreCatalog(store)
+    let location = early
+    for (let version = 2; version <= 100; version++) {
+      const made = await writer.commit(TABLE, location, metadata)
+      location = made === 'conflict' ? undefined : made.metadataLocation
+    }
+    const read: string[] = []
+    const get = store.get.bind(store)
+    store.get = (key) => {
+      read.push(key.replace('shop/events/metadata/', ''))
+      return get(key)
+    }
+    expect((await reader.load(TABLE))?.metadataLocation).toBe(location)
+    const versions = read.filter((key) => key.startsWith('v') && key.endsWith('.json'))
+    expect(versions).toEqual(['v2', 'v100', 'v101'].map((each) => `${each}.metadata.json`))
+  })
+
   test('the newest version is found by number, not by text, where old ones were removed', async () => {
     const { store, location } = await tableOfVersions(11)
     for (let old = 1; old <= 8; old++) {

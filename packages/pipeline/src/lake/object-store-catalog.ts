@@ -83,6 +83,11 @@ export class ObjectStoreCatalog implements Catalog {
       const next = await this.#read(folder, newest.version + 1)
       if (!next) break
       newest = next
+      // Whoever comes back late reads the newest, not the hundreds between.
+      const later = await this.#hint(folder)
+      if (later !== undefined && later > next.version) {
+        newest = (await this.#read(folder, later)) ?? next
+      }
     }
     // Also makes the version's name durable, should its writer have died before it could.
     if (known === undefined && newest.version !== hint) await this.#putHint(folder, newest.version)

@@ -103,7 +103,7 @@ export interface DiskLog extends LogWriter, LogReader {
   waitingBytes(): number
   /** What `read` would read, for a process that has the files but not the index. */
   plan(tenantNo: number, fromOffset: number, bytesMax: number): ReadPlan | undefined
-  /** Drops the segments that may go now. By itself every ten seconds. Never rejects. */
+  /** Drops the segments that may go now. By itself every two seconds. Never rejects. */
   retain(): Promise<void>
   kept(): KeptSegments
 }

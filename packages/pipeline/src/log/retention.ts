@@ -21,7 +21,7 @@ import type { TenantIndex } from './tenant-index.ts'
 
 /** Twice as long as a query may take, tail and all. */
 export const SETTLE_MS = 120_000
-const TICK_MS = 10_000
+const TICK_MS = 2_000
 /** A tenant that holds the oldest segment back is named again only after this. */
 const NAMED_AGAIN_MS = 600_000
 
@@ -141,7 +141,7 @@ export class Retention {
     this.#commits.get(tenantNo)!.push({ atMs: this.#options.clock.now(), offset })
   }
 
-  /** Drops what may go now. By itself every ten seconds. Never rejects: see `onFault`. */
+  /** Drops what may go now. By itself every two seconds. Never rejects: see `onFault`. */
   run(): Promise<void> {
     this.#running ??= this.#run()
       .catch((error) => this.#options.onFault?.(error))

@@ -146,7 +146,8 @@ export class SegmentWriter implements LogWriter {
       this.#running ??= this.#run()
       return new Promise<Appended>((resolve, reject) => {
         group.waiters.push({ record, resolve, reject })
-        if (this.#endWait !== undefined && this.#pace.isEnough(group.waiters.length)) this.#endWait()
+        if (this.#endWait !== undefined && this.#pace.isEnough(group.waiters.length))
+          this.#endWait()
       })
     } catch (error) {
       return Promise.reject(error)
