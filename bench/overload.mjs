@@ -29,9 +29,9 @@ import {
   stopAll,
   stopped,
 } from '../test/support/server.mjs'
+import { UNLIMITED } from '../test/support/unlimited.mjs'
 import { cpuSeconds, machineLine } from './support/machine.mjs'
 import { openLoop } from './support/open-loop.mjs'
-import { UNLIMITED } from './support/unlimited.mjs'
 
 const { values } = parseArgs({
   options: {

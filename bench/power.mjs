@@ -24,9 +24,9 @@ import { Producers, pause } from '../test/support/producers.mjs'
 import { seeded } from '../test/support/seeded.mjs'
 import { readCredentials, startServer, stopAll, stopped } from '../test/support/server.mjs'
 import { underStrace } from '../test/support/strace.mjs'
+import { UNLIMITED } from '../test/support/unlimited.mjs'
 import { machineLine } from './support/machine.mjs'
 import { RecordingDisk, Replay, whyNoDisk } from './support/recording-disk.mjs'
-import { UNLIMITED } from './support/unlimited.mjs'
 
 const DISK_MIB = 384
 const READY_MS_MAX = 5_000

@@ -69,7 +69,7 @@ if (process.argv[2] === 'generate') {
 async function generate({ name, port, key, perSecond, connections, seconds, eventsPerBody = 25 }) {
   const host = '127.0.0.1'
   const path = `/v1/events?key=${key}`
-  const requests = buildRequests(makeBodies(100, eventsPerBody), { host, port, path })
+  const requests = buildRequests(makeBodies(100, eventsPerBody), { port, paths: [path] })
   const accepted = new Latencies()
   const refused = new Latencies()
   const statuses = {}

@@ -7,8 +7,8 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { UNLIMITED } from '../../test/support/unlimited.mjs'
 import { benthosReference, REFERENCES, rustReference } from './references.mjs'
-import { UNLIMITED } from './unlimited.mjs'
 
 const MILLRACE = fileURLToPath(new URL('../../packages/pipeline/bin/millrace.js', import.meta.url))
 

@@ -6,12 +6,12 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
-import { UNLIMITED } from '../../bench/support/unlimited.mjs'
 import { Account, batchOf, bodyOf } from '../support/account.mjs'
 import { canCheck, compareByParquet, compareBySql, deliverAll, holds } from '../support/compare.mjs'
 import { post } from '../support/producers.mjs'
 import { readCredentials, type Server, startServer, stopAll, stopped } from '../support/server.mjs'
 import { underStrace } from '../support/strace.mjs'
+import { UNLIMITED } from '../support/unlimited.mjs'
 
 const FLAGS = ['--flush-mib', '1', ...UNLIMITED]
 /** The exit code of `disk_failed` (kit/errors.ts). */

@@ -10,14 +10,8 @@ import { canCheck, compareByParquet, compareBySql, deliverAll, holds } from './c
 import { childrenOf, LakeSteps } from './processes.mjs'
 import { Producers, pause } from './producers.mjs'
 import { bearerToken, readCredentials, sqlRows, startServer, stopped } from './server.mjs'
+import { UNLIMITED } from './unlimited.mjs'
 
-/** One key sends as a thousand sites do. */
-const UNLIMITED = ['key', 'tenant'].flatMap((level) => [
-  `--${level}-requests-per-second`,
-  '0',
-  `--${level}-mib-per-second`,
-  '0',
-])
 const VICTIMS = /** @type {const} */ (['server', 'delivery', 'query'])
 /** The server's other deaths come so long after it listens. */
 const KILL_AFTER_MS_MAX = 1_000
