@@ -106,12 +106,7 @@ async function loopDelayP99Ms({ url }) {
 
 async function findCapacity(server) {
   const holds = async (perSecond) => {
-    const { accepted, refused, errors } = await one(
-      server,
-      perSecond,
-      STEP_SECONDS,
-      connectionsOr(500),
-    )
+    const { accepted, refused, errors } = await one(server, perSecond, STEP_SECONDS, 500)
     const isGood = accepted.p99 <= P99_MS_MAX && refused.count === 0 && errors === 0
     console.log(
       `${perSecond}/s: p99 ${round(accepted.p99)} ms, ${refused.count} refused${isGood ? '' : ' ✗'}`,
@@ -163,6 +158,7 @@ async function burst() {
     pauses: run.pauses,
     errors: run.errors,
     waitedInGenerator: run.late,
+    heldBack: run.heldBack,
     serverCpuShare: Number(serverCpuShare.toFixed(2)),
     loopP99Ms,
     quietP99Ms: round(quiet.accepted.p99),

@@ -3,8 +3,10 @@
  * answers do, and each latency counts from when its request was due, so that a server that stalls is
  * not flattered by a generator that waits for it.
  *
- * A connection carries one request at a time; what is due while all are busy waits its turn, and its
- * wait counts. Nothing is sent twice.
+ * A connection is a client, and the clients are due in turn. What is due while its client is busy waits,
+ * and its wait counts. A client that is told `Retry-After` sends nothing for so long, as the tracker does:
+ * what is due meanwhile is held back, and counted. Nothing is sent twice. A refusal's latency counts from
+ * when its request was sent: how late a client then was is the doing of those that were accepted.
  */
 import { fork } from 'node:child_process'
 import { connect } from 'node:net'
@@ -44,7 +46,7 @@ class Latencies {
 
 /**
  * Runs streams at once, each `{ name, port, key, perSecond, connections, seconds, eventsPerBody }`, and
- * gives for each its answers: `{ accepted, refused, errors, statuses, pauses, seconds }`.
+ * gives for each its answers: `{ accepted, refused, errors, late, heldBack, statuses, pauses, seconds }`.
  */
 export function openLoop(streams, { cpu } = {}) {
   return new Promise((resolve, reject) => {
@@ -76,29 +78,42 @@ async function generate({ name, port, key, perSecond, connections, seconds, even
   const pauses = {}
   let errors = 0
   let late = 0
-  const idle = []
-  /** Due times of what found no idle connection. */
-  const queue = []
-  let head = 0
+  let heldBack = 0
   let under = 0
-  let sent = 0
-  const fire = (socket, dueMs) => {
-    socket.dueMs = dueMs
+  /** Each client has a number, and is due with every request whose number leaves that remainder. */
+  const clients = []
+  const total = Math.round(perSecond * seconds)
+  let due = 0
+  let startedMs = 0
+  const dueMsOf = (request) => startedMs + (request * 1_000) / perSecond
+  const fire = (socket) => {
+    socket.dueMs = dueMsOf(socket.next)
+    socket.sentMs = performance.now()
     under++
-    socket.write(requests[sent++ % requests.length])
+    socket.write(requests[socket.next % requests.length])
+    socket.next += clients.length
   }
   const answered = (socket, status, pause) => {
     under--
-    const ms = performance.now() - socket.dueMs
-    socket.dueMs = undefined
+    const nowMs = performance.now()
     statuses[status] = (statuses[status] ?? 0) + 1
-    if (status === 202) accepted.add(ms)
-    else refused.add(ms)
-    if (pause !== undefined) pauses[pause] = (pauses[pause] ?? 0) + 1
-    if (head < queue.length) {
+    if (status === 202) accepted.add(nowMs - socket.dueMs)
+    else refused.add(nowMs - socket.sentMs)
+    socket.dueMs = undefined
+    if (pause !== undefined) {
+      pauses[pause] = (pauses[pause] ?? 0) + 1
+      const quietUntilMs = performance.now() + Number(pause) * 1_000
+      for (; dueMsOf(socket.next) < quietUntilMs && socket.next < total; heldBack++) {
+        socket.next += clients.length
+      }
+    } else if (socket.next < due) {
       late++
-      fire(socket, queue[head++])
-    } else idle.push(socket)
+      fire(socket)
+    }
+  }
+  /** What it was yet to send is not sent. */
+  const leave = (socket) => {
+    for (; socket.next < total; socket.next += clients.length) errors++
   }
   const open = () =>
     new Promise((resolve) => {
@@ -126,31 +141,32 @@ async function generate({ name, port, key, perSecond, connections, seconds, even
   for (let at = 0; at < connections; at += 200) {
     const some = Math.min(200, connections - at)
     const opened = await Promise.all(Array.from({ length: some }, open))
-    idle.push(...opened.filter(Boolean))
+    for (const socket of opened.filter(Boolean)) {
+      clients.push(Object.assign(socket, { next: clients.length }))
+    }
   }
-  const startedMs = performance.now()
-  const total = Math.round(perSecond * seconds)
-  let due = 0
+  startedMs = performance.now()
   await new Promise((resolve) => {
     const timer = setInterval(() => {
       const nowMs = performance.now() - startedMs
       for (; due < total && (due * 1_000) / perSecond <= nowMs; due++) {
-        const dueMs = startedMs + (due * 1_000) / perSecond
-        let socket = idle.pop()
-        while (socket?.destroyed || socket?.readyState === 'readOnly') socket = idle.pop()
-        if (socket === undefined) queue.push(dueMs)
-        else fire(socket, dueMs)
+        const socket = clients[due % clients.length]
+        if (socket.next === due && socket.dueMs === undefined) {
+          if (socket.destroyed || socket.readyState === 'readOnly') leave(socket)
+          else fire(socket)
+        }
       }
-      const isOver = due === total && under === 0 && head === queue.length
+      const isOver = due === total && clients.every((each) => each.next >= total) && under === 0
       if (isOver || nowMs > seconds * 1_000 + DRAIN_MS) {
         clearInterval(timer)
         resolve()
       }
     }, TICK_MS)
   })
-  errors += under + queue.length - head
+  errors += under
+  for (const socket of clients) leave(socket)
   const ranSeconds = (performance.now() - startedMs) / 1_000
-  for (const socket of idle) socket.destroy()
+  for (const socket of clients) socket.destroy()
   return {
     name,
     offered: total,
@@ -158,6 +174,7 @@ async function generate({ name, port, key, perSecond, connections, seconds, even
     refused: refused.report(),
     errors,
     late,
+    heldBack,
     statuses,
     pauses,
     seconds: ranSeconds,

@@ -142,7 +142,7 @@ async function door() {
       quota,
       overdue: () => false,
       elapsed: () => 0,
-      turns: { takes: () => true },
+      queue: { isFull: () => false, enter: (request) => request.begin() },
     }),
   }
   const sent: string[] = []

@@ -10,6 +10,10 @@
  * A request that its head already refuses (a quota, a key that is not known) has its body counted off
  * and dropped as it comes, and the connection stays good.
  *
+ * A sender that is told that too much comes is not read for a while. One that comes at once all the same
+ * would be refused all day, and each refusal costs a third of what a batch does: at three times the load
+ * nothing would be left for batches.
+ *
  * Bounds: one chunk read ahead of the request under way, then the socket is paused; a body of
  * BODY_BYTES_MAX, and all that are being received within the gate's room; the server's own timeouts,
  * looked after once a second; no answer is written before the one before it has left.
@@ -47,6 +51,8 @@ interface Lane {
 /** A head that is longer goes the ordinary way, whose own limit is larger. */
 const HEAD_BYTES_MAX = 8_192
 const CHECK_EVERY_MS = 1_000
+/** Less than any `Retry-After`; looked after with the timeouts, so up to a second more. */
+const REST_MS = 250
 const HEAD_END = Buffer.from('\r\n\r\n')
 const GZIP = 0x1f
 /** As `node:http` words them. */
@@ -88,6 +94,11 @@ export class FastLane {
   }
 }
 
+/** More comes than can be done. (A quota is one sender's own, and its refusals are cheap enough.) */
+function isBusy(outcome: Acknowledgement | Problem): boolean {
+  return 'code' in outcome && outcome.status === 503
+}
+
 class Connection {
   readonly #lane: Lane
   readonly #socket: Socket
@@ -102,11 +113,12 @@ class Connection {
   #bodyEnd = 0
   /** Who sends it, as its head says. */
   #sender: Sender | undefined
-  /** Why its body is not kept, in state `dropping`. */
+  /** Why it is not taken: nothing of its body is kept. */
   #refusal: Problem | undefined
   #reservedBytes = 0
-  #state: 'new' | 'idle' | 'head' | 'receiving' | 'dropping' | 'answering' = 'new'
-  /** Bytes that came while a request was under way. */
+  #state: 'new' | 'idle' | 'waiting' | 'head' | 'receiving' | 'dropping' | 'answering' | 'resting' =
+    'new'
+  /** Bytes that came while a request was under way, or that wait for their turn. */
   #behind: Buffer | undefined
   #startedMs: number
   /** Of the request under way, as its head says. */
@@ -135,17 +147,39 @@ class Connection {
   }
 
   #receive(chunk: Buffer): void {
-    if (this.#state === 'answering') {
+    if (this.#state === 'answering' || this.#state === 'waiting') {
       this.#behind = this.#behind === undefined ? chunk : Buffer.concat([this.#behind, chunk])
       this.#socket.pause()
     } else if (this.#state === 'new' || this.#state === 'idle') {
-      this.#startedMs = this.#lane.elapsed()
-      this.#read(chunk)
+      this.#enter(chunk)
     } else {
       this.#missing -= chunk.length
       if (this.#state !== 'dropping') this.#parts.push(chunk)
       if (this.#missing <= 0) this.#complete(chunk)
     }
+  }
+
+  /** `bytes` begin a request; its turn comes now, or later. */
+  #enter(bytes: Buffer): void {
+    this.#startedMs = this.#lane.elapsed()
+    this.#behind = bytes
+    this.#state = 'waiting'
+    this.#refusal = undefined
+    const full = this.#lane.door.gate.enter(this)
+    if (full === undefined) return
+    this.#refusal = full
+    this.begin()
+  }
+
+  /** Its turn has come. */
+  begin(): void {
+    const bytes = this.#behind!
+    this.#behind = undefined
+    if (this.#socket.destroyed) return
+    this.#state = 'idle'
+    if (this.#socket.isPaused()) this.#socket.resume()
+    this.#read(bytes)
+    if (this.#isLast && this.#isComing()) this.#cutShort()
   }
 
   /** All that was waited for is there; `last` may hold more than that. */
@@ -180,7 +214,7 @@ class Connection {
       return
     }
     const { door } = this.#lane
-    const sender = acceptHead(door, this.#frame!.head, length)
+    const sender = this.#refusal ?? acceptHead(door, this.#frame!.head, length)
     if (sender !== undefined && !('source' in sender)) {
       this.#refuse(sender, bytes)
       return
@@ -264,6 +298,7 @@ class Connection {
     this.#state = 'idle'
     const hasLeft = socket.write(text, isAscii ? 'latin1' : 'utf8')
     if (this.#isLast) socket.destroySoon()
+    else if (isBusy(outcome)) this.#rest()
     else if (hasLeft) this.#next()
     else socket.once('drain', () => this.#next()).pause()
   }
@@ -278,6 +313,11 @@ class Connection {
     return { text: head + text, isAscii: headers[3] === String(text.length) }
   }
 
+  #rest(): void {
+    this.#state = 'resting'
+    this.#socket.pause()
+  }
+
   /** The request that came meanwhile, if one did. */
   #next(): void {
     const bytes = this.#behind
@@ -286,9 +326,7 @@ class Connection {
       return
     }
     this.#behind = undefined
-    this.#startedMs = this.#lane.elapsed()
-    this.#read(bytes)
-    if (this.#behind === undefined) this.#socket.resume()
+    this.#enter(bytes)
   }
 
   /** `bytes` are the first that are not understood here. */
@@ -304,13 +342,19 @@ class Connection {
 
   #ended(): void {
     this.#isLast = true
-    if (this.#isComing()) this.#socket.write(CUT_SHORT)
-    if (this.#state !== 'answering') this.#socket.destroySoon()
+    if (this.#isComing()) this.#cutShort()
+    else if (this.#state !== 'answering' && this.#state !== 'waiting') this.#socket.destroySoon()
+  }
+
+  #cutShort(): void {
+    this.#socket.write(CUT_SHORT)
+    this.#socket.destroySoon()
   }
 
   finish(): void {
     this.#isLast = true
-    if (this.#state === 'new' || this.#state === 'idle') this.#socket.destroySoon()
+    const isFree = this.#state === 'new' || this.#state === 'idle' || this.#state === 'resting'
+    if (isFree) this.#socket.destroySoon()
   }
 
   destroy(): void {
@@ -325,7 +369,11 @@ class Connection {
   closeIfLate(now: number): void {
     const { firstByteMs, bodyMs, keepAliveMs, drainMs } = this.#lane.timeouts
     const sinceMs = now - this.#startedMs
-    if (this.#state === 'idle') {
+    if (this.#state === 'resting' && this.#socket.writableLength === 0) {
+      if (sinceMs < REST_MS) return
+      this.#state = 'idle'
+      this.#next()
+    } else if (this.#state === 'idle' || this.#state === 'resting') {
       const isStuck = sinceMs > drainMs && this.#socket.writableLength > 0
       if (isStuck || sinceMs > keepAliveMs) this.#socket.destroy()
     } else if (

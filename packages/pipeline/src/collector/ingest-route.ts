@@ -53,24 +53,30 @@ export function ingestRoute(
       answer(problem('unsupported_media_type', `Content-Type ${found}`))
       return true
     }
-    const head = batchHead(url, request.headers)
-    const saidBytes = Math.min(saidLength(request) ?? 0, limits.BODY_BYTES_MAX)
-    const sender = acceptHead(door, head, saidBytes)
-    if (sender !== undefined && !('source' in sender)) {
-      answer(sender)
-      return true
+    const begin = () => {
+      // A client that left while it waited.
+      if (request.destroyed) return
+      const head = batchHead(url, request.headers)
+      const saidBytes = Math.min(saidLength(request) ?? 0, limits.BODY_BYTES_MAX)
+      const sender = acceptHead(door, head, saidBytes)
+      if (sender !== undefined && !('source' in sender)) {
+        answer(sender)
+        return
+      }
+      readBody(request, door.gate, (body) => {
+        if (!body.ok) return answer(body.problem, body.isLast)
+        if (sender !== undefined) door.gate.correct(sender, body.bytes.length - saidBytes)
+        acceptBatch(door, { ...head, body: body.bytes, sender }).then(
+          (outcome) => answer(outcome),
+          (error) => {
+            observer.failed(error)
+            answer(FAULT)
+          },
+        )
+      })
     }
-    readBody(request, door.gate, (body) => {
-      if (!body.ok) return answer(body.problem, body.isLast)
-      if (sender !== undefined) door.gate.correct(sender, body.bytes.length - saidBytes)
-      acceptBatch(door, { ...head, body: body.bytes, sender }).then(
-        (outcome) => answer(outcome),
-        (error) => {
-          observer.failed(error)
-          answer(FAULT)
-        },
-      )
-    })
+    const full = door.gate.enter({ begin })
+    if (full !== undefined) answer(full)
     return true
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What stands before the door when too much comes: quotas, the log's deadline, the event loop's turn,
+ * What stands before the door when too much comes: the queue of requests, the log's deadline, quotas,
  * bytes being received.
  *
  * All of it is asked as early as it is known, so that a refusal costs as little as it can: by the
@@ -7,9 +7,9 @@
  */
 import { type Problem, problem } from '@millrace/protocol'
 import type { Sender } from './admit.ts'
+import type { DoorQueue, Waiting } from './door-queue.ts'
 import type { Quota, Spender } from './quota.ts'
 import { type Throttled, throttled } from './quota-answer.ts'
-import type { TurnBudget } from './turn-budget.ts'
 
 /**
  * Bodies that are being received, all together: a quarter of the memory that the process should keep
@@ -22,7 +22,7 @@ export interface LoadParts {
   /** The log takes nothing now. */
   readonly overdue: () => boolean
   readonly elapsed: () => number
-  readonly turns: Pick<TurnBudget, 'takes'>
+  readonly queue: Pick<DoorQueue, 'enter' | 'isFull'>
 }
 
 export class LoadGate {
@@ -33,15 +33,19 @@ export class LoadGate {
     this.#parts = parts
   }
 
-  /** Why nobody's batch can be taken now. Asked once for each request. */
-  busy(): Problem | undefined {
-    if (this.#parts.overdue()) {
-      return problem('unavailable', 'batches wait for the disk for too long')
-    }
-    if (!this.#parts.turns.takes()) {
+  /** Lets a request begin, now or in its order; or says why it does not. */
+  enter(request: Waiting): Problem | undefined {
+    if (this.#parts.queue.isFull()) {
       return problem('unavailable', 'more comes than one process can take')
     }
+    this.#parts.queue.enter(request)
     return undefined
+  }
+
+  /** Why nobody's batch can be taken now. */
+  busy(): Problem | undefined {
+    if (!this.#parts.overdue()) return undefined
+    return problem('unavailable', 'batches wait for the disk for too long')
   }
 
   /** Charges a request, or says why it must wait. */

@@ -8,6 +8,7 @@ import { Hono } from 'hono'
 import type { Logger } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Door } from '../collector/accept-batch.ts'
+import { DoorQueue } from '../collector/door-queue.ts'
 import { FastLane } from '../collector/fast-lane.ts'
 import { ingestRoute } from '../collector/ingest-route.ts'
 import { LiveFeed } from '../collector/live-feed.ts'
@@ -18,7 +19,6 @@ import { Quota, type QuotaRates } from '../collector/quota.ts'
 import { segmentRoute } from '../collector/segment-route.ts'
 import { requestStamper } from '../collector/stamp.ts'
 import { meteredLog, Traffic } from '../collector/traffic.ts'
-import { TurnBudget } from '../collector/turn-budget.ts'
 import type { DeliveryScheduler } from '../delivery/scheduler.ts'
 import type { RecentMedian } from '../kit/recent-median.ts'
 import { problemResponse } from '../kit/responses.ts'
@@ -83,7 +83,6 @@ export function composeDoors(parts: DoorParts): Routes {
     makers.store.tenants().find((each) => each.tenantNo === tenantNo)?.tenantId ?? String(tenantNo)
   meterDelivery(registry, () => parts.delivery.standing(), nameOf)
   retentionMetrics(registry, () => log.kept())
-  const idleMs = () => performance.eventLoopUtilization().idle
   const deadlineLog = withDeadline(meteredLog(log, elapsed, traffic.syncMs), elapsed)
   const door: Door = {
     log: deadlineLog,
@@ -96,7 +95,7 @@ export function composeDoors(parts: DoorParts): Routes {
       quota: new Quota(parts.rates),
       overdue: deadlineLog.overdue,
       elapsed,
-      turns: new TurnBudget({ elapsed, idleMs }, setImmediate),
+      queue: new DoorQueue(elapsed, setImmediate),
     }),
   }
   const may = (request: Request, scope: Scope) => authorize(factsOf(request), scope)

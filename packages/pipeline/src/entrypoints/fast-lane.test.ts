@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { Hono } from 'hono'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Door } from '../collector/accept-batch.ts'
+import { DoorQueue, type Waiting } from '../collector/door-queue.ts'
 import { FastLane, type LaneTimeouts } from '../collector/fast-lane.ts'
 import { ingestRoute } from '../collector/ingest-route.ts'
 import { LoadGate, RECEIVING_BYTES_MAX } from '../collector/load-gate.ts'
@@ -44,7 +45,12 @@ const FREE = { requestsPerSecond: 0, bytesPerSecond: 0 }
 const LIMITS = { max: 1_000, maxPerAddress: 1_000, trusted: [] }
 
 /** The whole server but for its pages, on a log in memory; without the lane if `isOrdinary`. */
-async function open(isOrdinary: boolean, timeouts?: LaneTimeouts, rates = FREE): Promise<Both> {
+async function open(
+  isOrdinary: boolean,
+  timeouts?: LaneTimeouts,
+  rates = FREE,
+  given?: Pick<DoorQueue, 'enter' | 'isFull'>,
+): Promise<Both> {
   const store = new MemoryTenantStore()
   // The same keys in both servers.
   const random = { bytes: (count: number) => new Uint8Array(count).fill(++seed) }
@@ -60,7 +66,12 @@ async function open(isOrdinary: boolean, timeouts?: LaneTimeouts, rates = FREE):
   const observer = { accepted: () => {}, answered, failed: () => {} }
   const elapsed = () => performance.now() + both.skewMs
   const quota = new Quota({ key: rates, tenant: FREE, server: FREE })
-  const gate = new LoadGate({ quota, overdue: () => false, elapsed, turns: { takes: () => true } })
+  const gate = new LoadGate({
+    quota,
+    overdue: () => false,
+    elapsed,
+    queue: given ?? new DoorQueue(elapsed, setImmediate),
+  })
   const door: Door = {
     log,
     store,
@@ -455,6 +466,136 @@ describe('a connection of the lane ends', () => {
     const ended = new Promise((resolve) => socket.once('end', resolve))
     await Promise.all([server.server.close(), ended])
     expect(performance.now() - startedMs).toBeLessThan(1_000)
+  })
+})
+
+describe('when more comes than can be done', () => {
+  /** A queue that lets in what the test says, when it says so. */
+  function byHand() {
+    const waiting: Waiting[] = []
+    const queue = { isFull: false }
+    return {
+      queue,
+      parts: {
+        isFull: () => queue.isFull,
+        enter: (request: Waiting) => {
+          waiting.push(request)
+        },
+      },
+      waits: async (count: number) => {
+        while (waiting.length < count) await new Promise((resolve) => setTimeout(resolve, 1))
+      },
+      letIn: () => {
+        for (const request of waiting.splice(0)) request.begin()
+      },
+    }
+  }
+  const client = (port: number) => {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    const seen = { text: '', ended: false }
+    socket.on('data', (chunk) => {
+      seen.text += chunk.toString()
+    })
+    socket.on('end', () => {
+      seen.ended = true
+    })
+    const until = async (wanted: () => boolean) => {
+      while (!wanted()) await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    return { socket, seen, until, statuses: () => statusesIn(seen.text) }
+  }
+  const statusesIn = (text: string) =>
+    [...text.matchAll(/HTTP\/1.1 (\d+)/g)].map(([, code]) => code)
+  const quiet = () => new Promise((resolve) => setTimeout(resolve, STALL_MS))
+
+  test.each([false, true])(
+    'a request waits for its turn, whatever comes behind it (by node:http: %s)',
+    async (isOrdinary) => {
+      const { parts, waits, letIn } = byHand()
+      const both = await open(isOrdinary, undefined, FREE, parts)
+      const { socket, until, statuses } = client(both.port)
+      socket.write(plain().slice(0, -10))
+      await waits(1)
+      socket.write(plain().slice(-10) + plain())
+      await quiet()
+      expect(statuses()).toEqual([])
+      await until(() => {
+        letIn()
+        return statuses().length === 2
+      })
+      expect(statuses()).toEqual(['202', '202'])
+      socket.destroy()
+      await both.server.close()
+    },
+  )
+
+  test('who ends his side while he waits is answered, and told when his request is cut', async () => {
+    const { parts, waits, letIn } = byHand()
+    const both = await open(false, undefined, FREE, parts)
+    const whole = client(both.port)
+    whole.socket.end(plain())
+    const cut = client(both.port)
+    cut.socket.end(plain().slice(0, -1))
+    await waits(2)
+    await quiet()
+    letIn()
+    await Promise.all([whole.until(() => whole.seen.ended), cut.until(() => cut.seen.ended)])
+    expect(whole.statuses()).toEqual(['202'])
+    expect(cut.statuses()).toEqual(['400'])
+    await both.server.close()
+  })
+
+  test.each([false, true])(
+    'who leaves while he waits leaves nothing behind (by node:http: %s)',
+    async (isOrdinary) => {
+      const { parts, waits, letIn } = byHand()
+      const both = await open(isOrdinary, undefined, FREE, parts)
+      const { socket } = client(both.port)
+      socket.write(plain())
+      await waits(1)
+      socket.resetAndDestroy()
+      await quiet()
+      letIn()
+      await quiet()
+      expect(both.log.end()).toBe(0)
+      expect(both.answered).toBe(0)
+      await both.server.close()
+    },
+  )
+
+  test.each([false, true])(
+    'a newcomer is refused with a pause, and his body dropped (by node:http: %s)',
+    async (isOrdinary) => {
+      const { parts, queue } = byHand()
+      queue.isFull = true
+      const both = await open(isOrdinary, undefined, FREE, parts)
+      const { text, closed } = await exchange(both.port, [plain().slice(0, -5), plain().slice(-5)])
+      expect(statusesIn(text)).toEqual(['503'])
+      expect(text).toMatch(/\r\nRetry-After: [1-9]/)
+      expect(text).toContain('more comes than one process can take')
+      expect(closed).toBe(false)
+      expect(both.log.end()).toBe(0)
+      await both.server.close()
+    },
+  )
+
+  test('one who comes again at once is not read for a while', async () => {
+    const { parts, queue, waits, letIn } = byHand()
+    queue.isFull = true
+    const both = await open(false, undefined, FREE, parts)
+    const { socket, until, statuses } = client(both.port)
+    socket.write(plain())
+    await until(() => statuses().length === 1)
+    queue.isFull = false
+    socket.write(plain())
+    await quiet()
+    both.skewMs = 10_000
+    await waits(1)
+    letIn()
+    await until(() => statuses().length === 2)
+    expect(statuses()).toEqual(['503', '202'])
+    socket.destroy()
+    await both.server.close()
   })
 })
 

@@ -1,0 +1,83 @@
+import { expect, test } from 'vitest'
+import { DoorQueue, TURN_MS, WAIT_MS_MAX } from './door-queue.ts'
+
+/** An event loop in which each request takes `costMs` of the one thread. */
+function loop(costMs = 1) {
+  let nowMs = 0
+  let ends: (() => void)[] = []
+  const queue = new DoorQueue(
+    () => nowMs,
+    (serve) => ends.push(serve),
+  )
+  const begun: { id: number; waitedMs: number }[] = []
+  let id = 0
+  let refused = 0
+  return {
+    begun,
+    refused: () => refused,
+    nowMs: () => nowMs,
+    /** One turn in which so many requests are read; how long it takes. */
+    turn(requests: number): number {
+      const startedMs = nowMs
+      for (let at = 0; at < requests; at++) {
+        const mine = id++
+        const cameMs = nowMs
+        nowMs += 0.01
+        const begin = () => {
+          begun.push({ id: mine, waitedMs: nowMs - cameMs })
+          nowMs += costMs
+        }
+        if (queue.isFull()) refused++
+        else queue.enter({ begin })
+      }
+      const now = ends
+      ends = []
+      for (const end of now) end()
+      return nowMs - startedMs
+    },
+  }
+}
+
+test('a turn begins requests for its time, the others in the turns that follow, in order', () => {
+  const { begun, turn } = loop()
+  const first = turn(100)
+  // What is read at once has its share, and so has what waits at the turn's end.
+  expect(first).toBeLessThanOrEqual(2 * TURN_MS + 3)
+  expect(begun.length).toBeLessThan(100)
+  while (begun.length < 100) expect(turn(0)).toBeLessThanOrEqual(TURN_MS + 1)
+  expect(begun.map(({ id }) => id)).toEqual(Array.from({ length: 100 }, (_, at) => at))
+})
+
+test('a newcomer does not pass those who wait', () => {
+  const { begun, turn } = loop()
+  turn(100)
+  turn(1)
+  while (begun.length < 101) turn(0)
+  expect(begun.at(-1)!.id).toBe(100)
+})
+
+test('when nobody waits any more, requests begin as they come', () => {
+  const { begun, turn } = loop()
+  turn(100)
+  while (begun.length < 100) turn(0)
+  turn(0)
+  turn(1)
+  expect(begun.at(-1)).toEqual({ id: 100, waitedMs: expect.closeTo(0.01, 5) })
+})
+
+test('three times what can be done: the thread is kept busy, nobody let in waits long', () => {
+  const { begun, refused, turn, nowMs } = loop()
+  for (let turns = 0; turns < 2_000; turns++) turn(60)
+  expect(refused()).toBeGreaterThan(0)
+  // All of the time but what reading costs goes to those who are let in.
+  expect(begun.length / nowMs()).toBeGreaterThan(0.95)
+  expect(Math.max(...begun.map(({ waitedMs }) => waitedMs))).toBeLessThan(WAIT_MS_MAX + 4 * TURN_MS)
+})
+
+test('load that can be done is never refused', () => {
+  const { begun, refused, turn } = loop()
+  turn(300)
+  for (let turns = 0; turns < 1_000; turns++) turn(10)
+  expect(refused()).toBe(0)
+  expect(begun.at(-1)!.waitedMs).toBeLessThan(2 * TURN_MS)
+})
