@@ -16,6 +16,9 @@ function loop(costMs = 1) {
     begun,
     refused: () => refused,
     nowMs: () => nowMs,
+    rest: (ms: number) => {
+      nowMs += ms
+    },
     /** One turn in which so many requests are read; how long it takes. */
     turn(requests: number): number {
       const startedMs = nowMs
@@ -72,6 +75,17 @@ test('three times what can be done: the thread is kept busy, nobody let in waits
   // All of the time but what reading costs goes to those who are let in.
   expect(begun.length / nowMs()).toBeGreaterThan(0.95)
   expect(Math.max(...begun.map(({ waitedMs }) => waitedMs))).toBeLessThan(WAIT_MS_MAX + 4 * TURN_MS)
+})
+
+test('a burst after a calm is not judged by the calm', () => {
+  const { begun, refused, turn, rest } = loop()
+  for (let burst = 1; burst <= 3; burst++) {
+    turn(100)
+    turn(100)
+    while (begun.length < 200 * burst) turn(0)
+    rest(60_000)
+  }
+  expect(refused()).toBe(0)
 })
 
 test('load that can be done is never refused', () => {

@@ -482,6 +482,7 @@ describe('when more comes than can be done', () => {
           waiting.push(request)
         },
       },
+      count: () => waiting.length,
       waits: async (count: number) => {
         while (waiting.length < count) await new Promise((resolve) => setTimeout(resolve, 1))
       },
@@ -529,6 +530,27 @@ describe('when more comes than can be done', () => {
     },
   )
 
+  test('a body that comes in pieces while it waits is read on when its turn has come', async () => {
+    const { parts, waits, letIn } = byHand()
+    const both = await open(false, undefined, FREE, parts)
+    const { socket, until, statuses } = client(both.port)
+    socket.write(plain().slice(0, -20))
+    await waits(1)
+    for (const [from, to] of [
+      [-20, -10],
+      [-10, undefined],
+    ] as const) {
+      socket.write(plain().slice(from, to))
+      if (to !== undefined) await quiet()
+    }
+    await quiet()
+    letIn()
+    await until(() => statuses().length === 1)
+    expect(statuses()).toEqual(['202'])
+    socket.destroy()
+    await both.server.close()
+  })
+
   test('who ends his side while he waits is answered, and told when his request is cut', async () => {
     const { parts, waits, letIn } = byHand()
     const both = await open(false, undefined, FREE, parts)
@@ -559,6 +581,8 @@ describe('when more comes than can be done', () => {
       await quiet()
       expect(both.log.end()).toBe(0)
       expect(both.answered).toBe(0)
+      // Nor does it keep room for the body that will not come.
+      expect(both.gate.reserve(RECEIVING_BYTES_MAX)).toBeUndefined()
       await both.server.close()
     },
   )
@@ -580,7 +604,7 @@ describe('when more comes than can be done', () => {
   )
 
   test('one who comes again at once is not read for a while', async () => {
-    const { parts, queue, waits, letIn } = byHand()
+    const { parts, queue, count, waits, letIn } = byHand()
     queue.isFull = true
     const both = await open(false, undefined, FREE, parts)
     const { socket, until, statuses } = client(both.port)
@@ -589,6 +613,7 @@ describe('when more comes than can be done', () => {
     queue.isFull = false
     socket.write(plain())
     await quiet()
+    expect(count()).toBe(0)
     both.skewMs = 10_000
     await waits(1)
     letIn()

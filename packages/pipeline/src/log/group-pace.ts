@@ -22,6 +22,7 @@ export class GroupPace {
   /** How many batches come within `groupMs`, when it was last counted. */
   #expected = 0
   #isCounting = false
+  #endWait: (() => void) | undefined
 
   /** `groupMs` 0: never waits. */
   constructor(groupMs: number) {
@@ -45,5 +46,23 @@ export class GroupPace {
   /** Whether a group of so many batches waits for no more. */
   isEnough(batches: number): boolean {
     return !this.#isCounting && batches >= this.#expected
+  }
+
+  /** Resolves after so long, or as soon as `came` says that enough are there. */
+  gather(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer)
+        this.#endWait = undefined
+        resolve()
+      }
+      const timer = setTimeout(end, ms)
+      this.#endWait = end
+    })
+  }
+
+  /** One more batch has come; so many have gathered. */
+  came(batches: number): void {
+    if (this.#endWait !== undefined && this.isEnough(batches)) this.#endWait()
   }
 }

@@ -85,8 +85,6 @@ export class SegmentWriter implements LogWriter {
   readonly #segments: RetainedSegments
   readonly #once: AppendOnce
   readonly #pace: GroupPace
-  /** Ends the wait for more batches. */
-  #endWait: (() => void) | undefined
   #open: OpenSegment
   #durable: Tail
   #gathering: Group | undefined
@@ -146,8 +144,7 @@ export class SegmentWriter implements LogWriter {
       this.#running ??= this.#run()
       return new Promise<Appended>((resolve, reject) => {
         group.waiters.push({ record, resolve, reject })
-        if (this.#endWait !== undefined && this.#pace.isEnough(group.waiters.length))
-          this.#endWait()
+        this.#pace.came(group.waiters.length)
       })
     } catch (error) {
       return Promise.reject(error)
@@ -215,21 +212,10 @@ export class SegmentWriter implements LogWriter {
       this.#writing = undefined
       if (group.slab.buffer.length <= SLAB_BYTES_KEPT) this.#spare = group.slab
       const waitMs = this.#pace.waitMs(this.#gathering?.waiters.length ?? 0, performance.now())
-      if (waitMs > 0) await this.#gatherFor(waitMs)
+      if (waitMs > 0) await this.#pace.gather(waitMs)
     }
     // In the same turn as the last look: an append after this line starts a new run.
     this.#running = undefined
-  }
-
-  #gatherFor(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#endWait!(), ms)
-      this.#endWait = () => {
-        clearTimeout(timer)
-        this.#endWait = undefined
-        resolve()
-      }
-    })
   }
 
   #take(): Group | undefined {
