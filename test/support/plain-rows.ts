@@ -150,9 +150,14 @@ function fits(key: keyof typeof DATA_COLUMNS, value: unknown): boolean {
   return kind === 'coordinate' || (Number.isInteger(value) && Math.abs(value) <= 2 ** 31 - 1)
 }
 
+/** The column takes one whole number that the door calls wild: −2^31 has its 32 bits as well. */
+function isTaken(key: keyof typeof DATA_COLUMNS, value: unknown): boolean {
+  return fits(key, value) || (DATA_COLUMNS[key].kind === 'integer' && value === -(2 ** 31))
+}
+
 function dataColumns(flags: number, data: Json): PlainRow {
   const columns = KNOWN.map(([key, { column }]) => {
-    const fitting = fits(key as keyof typeof DATA_COLUMNS, data[key])
+    const fitting = isTaken(key as keyof typeof DATA_COLUMNS, data[key])
     return [column, fitting ? data[key] : null]
   })
   const rest = Object.entries(data).filter(([key]) => (flags & 2) !== 0 || !(key in DATA_COLUMNS))

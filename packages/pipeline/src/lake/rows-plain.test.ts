@@ -106,6 +106,7 @@ const wildData = fc.dictionary(
     name,
     fc.constant('12'),
     fc.integer(),
+    fc.constantFrom(2 ** 31, 2 ** 31 - 1, -(2 ** 31)),
     fc.boolean(),
     fc.constant(1.5),
     fc.constant(null),
