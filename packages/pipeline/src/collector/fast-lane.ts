@@ -10,7 +10,7 @@
  * A request that its head already refuses (a quota, a key that is not known) has its body counted off
  * and dropped as it comes, and the connection stays good.
  *
- * A sender that is told that too much comes is not read for a while. One that comes at once all the same
+ * A sender that is told 503 is not read for a while. One that comes at once all the same
  * would be refused all day, and each refusal costs a third of what a batch does: at three times the load
  * nothing would be left for batches.
  *
@@ -94,7 +94,7 @@ export class FastLane {
   }
 }
 
-/** More comes than can be done. (A quota is one sender's own, and its refusals are cheap enough.) */
+/** Nobody's batch can be taken now. (A quota is one sender's own, and its refusals are cheap enough.) */
 function isBusy(outcome: Acknowledgement | Problem): boolean {
   return 'code' in outcome && outcome.status === 503
 }
