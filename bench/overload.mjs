@@ -3,7 +3,7 @@
  * keeps to its schedule (support/open-loop.mjs), each on a core of its own where `taskset` is there.
  *
  *   node bench/overload.mjs --mode capacity                    the highest rate with p99 ≤ 250 ms, no refusal
- *   node bench/overload.mjs --mode burst [--seconds 120] [--rate C]     three times that
+ *   node bench/overload.mjs --mode burst [--seconds 120] [--rate C] [--ramp 5]   three times that, within 5 s
  *   node bench/overload.mjs --mode connections [--connections 10000]    opened at once
  *   node bench/overload.mjs --mode neighbour [--seconds 30]    A at ten times its quota, B to E at half
  *   node bench/overload.mjs --mode dead-delivery [--seconds 60] [--disk-mib 512]   root: mounts a tmpfs
@@ -39,6 +39,7 @@ const { values } = parseArgs({
     seconds: { type: 'string' },
     rate: { type: 'string' },
     connections: { type: 'string' },
+    ramp: { type: 'string', default: '5' },
     tenants: { type: 'string', default: '10000' },
     events: { type: 'string', default: '3' },
     'disk-mib': { type: 'string', default: '512' },
@@ -47,8 +48,10 @@ const { values } = parseArgs({
 const secondsOr = (fallback) => Number(values.seconds ?? fallback)
 const connectionsOr = (fallback) => Number(values.connections ?? fallback)
 const EVENTS_PER_BODY = 25
+const CATCH_UP_MS_MAX = 600_000
 const P99_MS_MAX = 250
-const STEP_SECONDS = 2
+/** Long enough for delivery, which has the same core, to have its share. */
+const STEP_SECONDS = 10
 const pinned = spawnSync('taskset', ['-c', '1', 'true']).status === 0
 const folder = mkdtempSync(join(tmpdir(), 'millrace-overload-'))
 const modes = { capacity, burst, connections, neighbour, 'dead-delivery': deadDelivery, tiny }
@@ -78,8 +81,9 @@ function load(streams) {
   return openLoop(streams, { cpu: pinned ? '1' : undefined })
 }
 
-async function one({ port, writeKey: key }, perSecond, seconds, connections) {
-  const [report] = await load([{ name: 'load', port, key, perSecond, seconds, connections }])
+async function one({ port, writeKey: key }, perSecond, seconds, connections, rampSeconds = 0) {
+  const stream = { name: 'load', port, key, perSecond, seconds, connections, rampSeconds }
+  const [report] = await load([stream])
   return report
 }
 
@@ -87,8 +91,15 @@ function round(number) {
   return Math.round(number * 10) / 10
 }
 
-async function count({ url, token }) {
-  return Number((await sqlRows(url, token, 'select count(*) from events'))[0][0])
+/** Once delivery has caught up: SQL reads no more of the log than a query's memory holds. */
+async function count(server) {
+  const startedMs = performance.now()
+  while ((await ledger(server)).pending > 0) {
+    if (performance.now() - startedMs > CATCH_UP_MS_MAX) throw new Error('delivery is not done')
+    await sleep(1_000)
+  }
+  const token = await bearerToken(server.url, server)
+  return Number((await sqlRows(server.url, token, 'select count(*) from events'))[0][0])
 }
 
 function memory(pid) {
@@ -106,7 +117,12 @@ async function loopDelayP99Ms({ url }) {
 
 async function findCapacity(server) {
   const holds = async (perSecond) => {
-    const { accepted, refused, errors } = await one(server, perSecond, STEP_SECONDS, 500)
+    const { accepted, refused, errors } = await one(
+      server,
+      perSecond,
+      STEP_SECONDS,
+      connectionsOr(5_000),
+    )
     const isGood = accepted.p99 <= P99_MS_MAX && refused.count === 0 && errors === 0
     console.log(
       `${perSecond}/s: p99 ${round(accepted.p99)} ms, ${refused.count} refused${isGood ? '' : ' ✗'}`,
@@ -115,7 +131,7 @@ async function findCapacity(server) {
   }
   await one(server, 500, 1, 50)
   let low = 0
-  let high = 500
+  let high = 2_000
   while (await holds(high)) {
     low = high
     high *= 2
@@ -141,7 +157,7 @@ async function burst() {
   const before = await count(server)
   await loopDelayP99Ms(server)
   const cpuBefore = cpuSeconds(server.pid)
-  const run = await one(server, base * 3, secondsOr(120), connectionsOr(5_000))
+  const run = await one(server, base * 3, secondsOr(120), connectionsOr(5_000), Number(values.ramp))
   const serverCpuShare = (cpuSeconds(server.pid) - cpuBefore) / run.seconds
   const loopP99Ms = await loopDelayP99Ms(server)
   const after = await one(server, base / 2, 2, 200)
@@ -153,12 +169,17 @@ async function burst() {
     acceptedLost: Math.max(0, acknowledged - inSql),
     goodput: Number((run.accepted.count / run.seconds / base).toFixed(2)),
     acceptedP99Ms: round(run.accepted.p99),
+    acceptedFromSendingP99Ms: round(run.acceptedFromSending.p99),
+    refusedP50Ms: round(run.refused.p50),
     refusedP99Ms: round(run.refused.p99),
+    refusedMaxMs: round(run.refused.maxMs),
     statuses: run.statuses,
     pauses: run.pauses,
     errors: run.errors,
     waitedInGenerator: run.late,
     heldBack: run.heldBack,
+    unsent: run.unsent,
+    generatorLagP99Ms: round(run.lagP99Ms),
     serverCpuShare: Number(serverCpuShare.toFixed(2)),
     loopP99Ms,
     quietP99Ms: round(quiet.accepted.p99),

@@ -10,6 +10,7 @@
  */
 import { fork } from 'node:child_process'
 import { connect } from 'node:net'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { makeBodies } from './events.mjs'
 import { buildRequests } from './load.mjs'
@@ -45,8 +46,11 @@ class Latencies {
 }
 
 /**
- * Runs streams at once, each `{ name, port, key, perSecond, connections, seconds, eventsPerBody }`, and
- * gives for each its answers: `{ accepted, refused, errors, late, heldBack, statuses, pauses, seconds }`.
+ * Runs streams at once, each `{ name, port, key, perSecond, connections, seconds, eventsPerBody,
+ * rampSeconds }` (until then the rate grows evenly from nothing), and
+ * gives for each its answers: `{ accepted, acceptedFromSending, refused, errors, late, heldBack,
+ * unsent, statuses, pauses, lagP99Ms, seconds }`; `lagP99Ms` is the generator's own: how late its event
+ * loop was; `unsent` was due while its client was busy, and still is in the end.
  */
 export function openLoop(streams, { cpu } = {}) {
   return new Promise((resolve, reject) => {
@@ -68,11 +72,14 @@ if (process.argv[2] === 'generate') {
   })
 }
 
-async function generate({ name, port, key, perSecond, connections, seconds, eventsPerBody = 25 }) {
+async function generate(stream) {
+  const { name, port, key, perSecond, connections, seconds } = stream
+  const { rampSeconds = 0, eventsPerBody = 25 } = stream
   const host = '127.0.0.1'
   const path = `/v1/events?key=${key}`
   const requests = buildRequests(makeBodies(100, eventsPerBody), { port, paths: [path] })
   const accepted = new Latencies()
+  const acceptedFromSending = new Latencies()
   const refused = new Latencies()
   const statuses = {}
   const pauses = {}
@@ -82,10 +89,15 @@ async function generate({ name, port, key, perSecond, connections, seconds, even
   let under = 0
   /** Each client has a number, and is due with every request whose number leaves that remainder. */
   const clients = []
-  const total = Math.round(perSecond * seconds)
+  const inRamp = (perSecond * rampSeconds) / 2
+  const total = Math.round(perSecond * seconds - inRamp)
   let due = 0
   let startedMs = 0
-  const dueMsOf = (request) => startedMs + (request * 1_000) / perSecond
+  const dueAfterMs = (request) =>
+    request < inRamp
+      ? 1_000 * Math.sqrt((2 * request * rampSeconds) / perSecond)
+      : 1_000 * (rampSeconds + (request - inRamp) / perSecond)
+  const dueMsOf = (request) => startedMs + dueAfterMs(request)
   const fire = (socket) => {
     socket.dueMs = dueMsOf(socket.next)
     socket.sentMs = performance.now()
@@ -97,8 +109,10 @@ async function generate({ name, port, key, perSecond, connections, seconds, even
     under--
     const nowMs = performance.now()
     statuses[status] = (statuses[status] ?? 0) + 1
-    if (status === 202) accepted.add(nowMs - socket.dueMs)
-    else refused.add(nowMs - socket.sentMs)
+    if (status === 202) {
+      accepted.add(nowMs - socket.dueMs)
+      acceptedFromSending.add(nowMs - socket.sentMs)
+    } else refused.add(nowMs - socket.sentMs)
     socket.dueMs = undefined
     if (pause !== undefined) {
       pauses[pause] = (pauses[pause] ?? 0) + 1
@@ -145,11 +159,13 @@ async function generate({ name, port, key, perSecond, connections, seconds, even
       clients.push(Object.assign(socket, { next: clients.length }))
     }
   }
+  const delay = monitorEventLoopDelay({ resolution: TICK_MS })
+  delay.enable()
   startedMs = performance.now()
   await new Promise((resolve) => {
     const timer = setInterval(() => {
       const nowMs = performance.now() - startedMs
-      for (; due < total && (due * 1_000) / perSecond <= nowMs; due++) {
+      for (; due < total && dueAfterMs(due) <= nowMs; due++) {
         const socket = clients[due % clients.length]
         if (socket.next === due && socket.dueMs === undefined) {
           if (socket.destroyed || socket.readyState === 'readOnly') leave(socket)
@@ -164,19 +180,23 @@ async function generate({ name, port, key, perSecond, connections, seconds, even
     }, TICK_MS)
   })
   errors += under
-  for (const socket of clients) leave(socket)
+  let unsent = 0
+  for (const { next } of clients) unsent += Math.max(0, Math.ceil((total - next) / clients.length))
   const ranSeconds = (performance.now() - startedMs) / 1_000
   for (const socket of clients) socket.destroy()
   return {
     name,
     offered: total,
     accepted: accepted.report(),
+    acceptedFromSending: acceptedFromSending.report(),
     refused: refused.report(),
     errors,
     late,
     heldBack,
+    unsent,
     statuses,
     pauses,
+    lagP99Ms: delay.percentile(99) / 1e6,
     seconds: ranSeconds,
   }
 }

@@ -142,7 +142,11 @@ async function door() {
       quota,
       overdue: () => false,
       elapsed: () => 0,
-      queue: { isFull: () => false, enter: (request) => request.begin() },
+      queue: {
+        isFull: () => false,
+        isCrowded: () => false,
+        enter: (request) => request.begin(),
+      },
     }),
   }
   const sent: string[] = []

@@ -75,7 +75,7 @@ export function ingestRoute(
         )
       })
     }
-    const full = door.gate.enter({ begin })
+    const full = door.gate.enter({ begin }, door.gate.tookTurn(request.socket))
     if (full !== undefined) answer(full)
     return true
   }

@@ -22,24 +22,46 @@ export interface LoadParts {
   /** The log takes nothing now. */
   readonly overdue: () => boolean
   readonly elapsed: () => number
-  readonly queue: Pick<DoorQueue, 'enter' | 'isFull'>
+  readonly queue: Pick<DoorQueue, 'enter' | 'isFull' | 'isCrowded'>
 }
 
 export class LoadGate {
   readonly #parts: LoadParts
+  readonly #waited = new WeakSet<object>()
   #receivingBytes = 0
 
   constructor(parts: LoadParts) {
     this.#parts = parts
   }
 
-  /** Lets a request begin, now or in its order; or says why it does not. */
-  enter(request: Waiting): Problem | undefined {
-    if (this.#parts.queue.isFull()) {
+  /** Lets a request begin, now or in its order; or says why it does not. `hasWaited`: see DoorQueue. */
+  enter(request: Waiting, hasWaited: boolean): Problem | undefined {
+    if (!hasWaited && this.#parts.queue.isFull()) {
       return problem('unavailable', 'more comes than one process can take')
     }
-    this.#parts.queue.enter(request)
+    this.#parts.queue.enter(request, hasWaited)
     return undefined
+  }
+
+  /**
+   * Queues for a request that has not been read, where others wait. False: it may be read; it begins, or
+   * is refused, when it comes.
+   */
+  enterUnread(request: Waiting): boolean {
+    const { queue } = this.#parts
+    if (!queue.isCrowded() || queue.isFull()) return false
+    queue.enter(request, false)
+    return true
+  }
+
+  /** The next request of a connection has waited before it was understood. */
+  hasWaited(connection: object): void {
+    this.#waited.add(connection)
+  }
+
+  /** As `hasWaited` said, once. */
+  tookTurn(connection: object): boolean {
+    return this.#waited.delete(connection)
   }
 
   /** Why nobody's batch can be taken now. */

@@ -5,7 +5,7 @@ import { Hono } from 'hono'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Door } from '../collector/accept-batch.ts'
 import { DoorQueue, type Waiting } from '../collector/door-queue.ts'
-import { FastLane, type LaneTimeouts } from '../collector/fast-lane.ts'
+import { FastLane } from '../collector/fast-lane.ts'
 import { ingestRoute } from '../collector/ingest-route.ts'
 import { LoadGate, RECEIVING_BYTES_MAX } from '../collector/load-gate.ts'
 import { Quota } from '../collector/quota.ts'
@@ -49,7 +49,7 @@ async function open(
   isOrdinary: boolean,
   timeouts?: LaneTimeouts,
   rates = FREE,
-  given?: Pick<DoorQueue, 'enter' | 'isFull'>,
+  given?: Pick<DoorQueue, 'enter' | 'isFull' | 'isCrowded'>,
 ): Promise<Both> {
   const store = new MemoryTenantStore()
   // The same keys in both servers.
@@ -70,7 +70,9 @@ async function open(
     quota,
     overdue: () => false,
     elapsed,
-    queue: given ?? new DoorQueue(elapsed, setImmediate),
+    queue:
+      given ??
+      new DoorQueue({ elapsed, atEnd: setImmediate, later: setTimeout, isBlocked: () => false }),
   })
   const door: Door = {
     log,
@@ -473,13 +475,15 @@ describe('when more comes than can be done', () => {
   /** A queue that lets in what the test says, when it says so. */
   function byHand() {
     const waiting: Waiting[] = []
-    const queue = { isFull: false }
+    const queue = { isFull: false, isCrowded: false }
     return {
       queue,
       parts: {
         isFull: () => queue.isFull,
-        enter: (request: Waiting) => {
-          waiting.push(request)
+        isCrowded: () => queue.isCrowded,
+        enter: (request: Waiting, hasWaited: boolean) => {
+          if (hasWaited) request.begin()
+          else waiting.push(request)
         },
       },
       count: () => waiting.length,
@@ -602,6 +606,87 @@ describe('when more comes than can be done', () => {
       await both.server.close()
     },
   )
+
+  /** A connection that has its answer, and waits for the turn of what it has not yet sent. */
+  async function unread() {
+    const { queue, parts, waits, count, letIn } = byHand()
+    queue.isCrowded = true
+    const both = await open(false, undefined, FREE, parts)
+    const one = client(both.port)
+    one.socket.write(plain())
+    await waits(1)
+    letIn()
+    await one.until(() => one.statuses().length === 1)
+    await waits(1)
+    return { ...one, both, queue, count, letIn }
+  }
+
+  test('who has his answer is not read again before his turn, then served at once', async () => {
+    const { socket, until, statuses, both, queue, count, letIn } = await unread()
+    const readBytes = both.connected!.bytesRead
+    socket.write(plain())
+    await quiet()
+    expect(both.connected!.bytesRead).toBe(readBytes)
+    queue.isFull = true
+    letIn()
+    await until(() => statuses().length === 2)
+    expect(statuses()).toEqual(['202', '202'])
+    expect(count()).toBe(0)
+    // His next one is nobody's turn.
+    socket.write(plain())
+    await until(() => statuses().length === 3)
+    expect(statuses()).toEqual(['202', '202', '503'])
+    socket.destroy()
+    await both.server.close()
+  })
+
+  test('who has nothing to send when his turn comes is read from then on', async () => {
+    const { socket, until, statuses, both, letIn } = await unread()
+    letIn()
+    await quiet()
+    socket.write(plain())
+    await until(() => statuses().length === 2)
+    expect(statuses()).toEqual(['202', '202'])
+    socket.destroy()
+    await both.server.close()
+  })
+
+  test('who ends his side before his turn is let go when it comes', async () => {
+    const { socket, seen, until, both, letIn } = await unread()
+    socket.end()
+    await quiet()
+    letIn()
+    await until(() => seen.ended)
+    await both.server.close()
+  })
+
+  test('a server that stops does not wait for who is unread', async () => {
+    const { seen, until, both } = await unread()
+    await Promise.all([both.server.close(), until(() => seen.ended)])
+  })
+
+  test('a request that the lane hands on after its turn does not wait for another', async () => {
+    const { queue, parts, waits, count, letIn } = byHand()
+    const both = await open(false, undefined, FREE, parts)
+    const { socket, until, statuses } = client(both.port)
+    const zipped = gzipSync(BODY)
+    const send = () => {
+      socket.write(head([json, 'Content-Encoding: gzip', sized(zipped)]))
+      socket.write(zipped)
+    }
+    send()
+    await waits(1)
+    queue.isFull = true
+    letIn()
+    await until(() => statuses().length === 1)
+    expect(count()).toBe(0)
+    send()
+    await until(() => statuses().length === 2)
+    expect(statuses()).toEqual(['202', '503'])
+    expect(both.handedOver).toBe(1)
+    socket.destroy()
+    await both.server.close()
+  })
 
   test('one who comes again at once is not read for a while', async () => {
     const { parts, queue, count, waits, letIn } = byHand()
