@@ -16,7 +16,7 @@ import { makeBodies } from './events.mjs'
 import { buildRequests } from './load.mjs'
 
 const TICK_MS = 1
-/** What is still unanswered so long after the last was due counts as an error. */
+/** So long after the last was due nothing more is sent, and so long after that no answer counts. */
 const DRAIN_MS = 15_000
 /** Latencies in buckets of 2 %, from 10 µs on. */
 const BASE = Math.log(1.02)
@@ -93,6 +93,7 @@ async function generate(stream) {
   const total = Math.round(perSecond * seconds - inRamp)
   let due = 0
   let startedMs = 0
+  let isDraining = false
   const dueAfterMs = (request) =>
     request < inRamp
       ? 1_000 * Math.sqrt((2 * request * rampSeconds) / perSecond)
@@ -120,7 +121,7 @@ async function generate(stream) {
       for (; dueMsOf(socket.next) < quietUntilMs && socket.next < total; heldBack++) {
         socket.next += clients.length
       }
-    } else if (socket.next < due) {
+    } else if (socket.next < due && !isDraining) {
       late++
       fire(socket)
     }
@@ -172,8 +173,10 @@ async function generate(stream) {
           else fire(socket)
         }
       }
-      const isOver = due === total && clients.every((each) => each.next >= total) && under === 0
-      if (isOver || nowMs > seconds * 1_000 + DRAIN_MS) {
+      const lateMs = nowMs - seconds * 1_000
+      isDraining = lateMs > DRAIN_MS
+      const isSent = isDraining || (due === total && clients.every(({ next }) => next >= total))
+      if ((isSent && under === 0) || lateMs > 2 * DRAIN_MS) {
         clearInterval(timer)
         resolve()
       }
