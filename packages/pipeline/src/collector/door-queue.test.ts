@@ -117,6 +117,15 @@ test('a turn begins no more than so many, however little each takes', () => {
   expect(begun.length).toBe(3 * TURN_REQUESTS)
 })
 
+test('each turn begins so many, and those whose turn came before do not count', () => {
+  const { begun, queue, turn } = loop(0)
+  for (let turns = 0; turns < TURN_REQUESTS; turns++) turn(10)
+  expect(begun.every(({ waitedMs }) => waitedMs < 0.02)).toBe(true)
+  for (let at = 0; at < TURN_REQUESTS; at++) queue.enter({ begin: () => {} }, true)
+  turn(10)
+  expect(begun.every(({ waitedMs }) => waitedMs < 0.02)).toBe(true)
+})
+
 test('one whose turn came before he was read passes those who wait, while the turn has time', () => {
   const { queue, turn, rest } = loop()
   turn(100)

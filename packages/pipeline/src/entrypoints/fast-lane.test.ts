@@ -7,6 +7,7 @@ import type { Door } from '../collector/accept-batch.ts'
 import { DoorQueue, type Waiting } from '../collector/door-queue.ts'
 import { FastLane } from '../collector/fast-lane.ts'
 import { ingestRoute } from '../collector/ingest-route.ts'
+import type { LaneTimeouts } from '../collector/lane-connection.ts'
 import { LoadGate, RECEIVING_BYTES_MAX } from '../collector/load-gate.ts'
 import { Quota } from '../collector/quota.ts'
 import { requestStamper } from '../collector/stamp.ts'
@@ -641,11 +642,14 @@ describe('when more comes than can be done', () => {
   })
 
   test('who has nothing to send when his turn comes is read from then on', async () => {
-    const { socket, until, statuses, both, letIn } = await unread()
+    const { socket, until, statuses, both, queue, count, letIn } = await unread()
+    queue.isCrowded = false
     letIn()
     await quiet()
     socket.write(plain())
     await until(() => statuses().length === 2)
+    await quiet()
+    expect(count()).toBe(0)
     expect(statuses()).toEqual(['202', '202'])
     socket.destroy()
     await both.server.close()
