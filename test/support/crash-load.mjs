@@ -89,8 +89,9 @@ class Campaign {
     this.#producers = new Producers(this.#account, { connections, pauseMs })
     this.#aim()
     const asking = this.#ask()
-    // Where the machine does too much else, it may take more until one meets a commit.
-    const isDone = (done) => (this.#report.aimed > 0 ? done >= kills : done >= 3 * kills)
+    // Where the machine does too much else, it may take more until one has met a commit, and one a request.
+    const isMet = () => this.#report.aimed > 0 && this.#producers.retries > 0
+    const isDone = (done) => done >= (isMet() ? kills : 3 * kills)
     for (let kill = 1; !isDone(kill - 1) && performance.now() < endMs; kill++) {
       const victim = VICTIMS[kill % VICTIMS.length]
       await this.#kill(victim, Math.floor(kill / VICTIMS.length) % 2 === 0)
