@@ -75,7 +75,7 @@ export function ingestRoute(
         )
       })
     }
-    const full = door.gate.enter({ begin }, door.gate.tookTurn(request.socket))
+    const full = door.gate.enter({ begin }, door.gate.hasWaited(request.socket))
     if (full !== undefined) answer(full)
     return true
   }

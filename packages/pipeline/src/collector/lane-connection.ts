@@ -143,6 +143,8 @@ export class LaneConnection {
     this.#state = 'idle'
     if (this.#socket.isPaused()) this.#socket.resume()
     if (bytes === undefined) {
+      // It may have ended meanwhile: a stream that is answered within its own event reads on.
+      if (this.#isLast) this.#socket.destroySoon()
       readAgain(this.#socket)
       this.#hasWaited = true
       return
@@ -308,7 +310,7 @@ export class LaneConnection {
     socket.off('close', this.#onClose)
     this.#onClose()
     socket.unshift(bytes)
-    this.#lane.door.gate.hasWaited(socket)
+    this.#lane.door.gate.handedOn(socket)
     this.#lane.ordinary(socket)
     socket.resume()
   }

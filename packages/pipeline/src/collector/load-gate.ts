@@ -54,13 +54,13 @@ export class LoadGate {
     return true
   }
 
-  /** The next request of a connection has waited before it was understood. */
-  hasWaited(connection: object): void {
+  /** A connection that is handed on with a request whose turn it is. */
+  handedOn(connection: object): void {
     this.#waited.add(connection)
   }
 
-  /** As `hasWaited` said, once. */
-  tookTurn(connection: object): boolean {
+  /** It was handed on so: true once. */
+  hasWaited(connection: object): boolean {
     return this.#waited.delete(connection)
   }
 

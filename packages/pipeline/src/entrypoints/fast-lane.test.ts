@@ -664,6 +664,20 @@ describe('when more comes than can be done', () => {
     await both.server.close()
   })
 
+  test('who ends his side after a refusal within the event that brought it is let go too', async () => {
+    const { socket, seen, until, statuses, both, count, letIn } = await unread()
+    letIn()
+    await quiet()
+    socket.write(head([json, sized(BODY)], '/v1/events?key=unknown') + BODY)
+    await until(() => statuses().length === 2 && count() === 1)
+    socket.end()
+    await quiet()
+    letIn()
+    await until(() => seen.ended)
+    expect(statuses()).toEqual(['202', '401'])
+    await both.server.close()
+  })
+
   test('a server that stops does not wait for who is unread', async () => {
     const { seen, until, both } = await unread()
     await Promise.all([both.server.close(), until(() => seen.ended)])
