@@ -64,7 +64,7 @@ console.log(
     `CPU ${((serverBusy * 1e6) / accepted).toFixed(2)} µs per accepted event in the server, ` +
     `${((deliveryBusy * 1e6) / (await ledger()).delivered).toFixed(2)} µs per delivered one in delivery, ` +
     `RSS ${peak(samples.slice(0, third))} MB in the first third, ${peak(samples.slice(-third))} MB in the last, ` +
-    `at most ${Math.max(...samples.map(({ behind }) => behind)).toFixed(1)} segments behind, ` +
+    `at most ${Math.max(...samples.map(({ behind }) => behind)).toFixed(1)} segments of it not in the lake (a flush gathers one), ` +
     `log at most ${Math.round(Math.max(...samples.map(({ logBytes }) => logBytes)) / 1e6)} MB, ` +
     `p50 ${run.p50.toFixed(1)} ms, p99 ${run.p99.toFixed(1)} ms, answers ${JSON.stringify([...run.statuses])}`,
 )

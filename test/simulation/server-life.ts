@@ -1,38 +1,26 @@
 /**
  * A server's life on the model disk: plays a history, and checks the promises after each recovery.
  *
- * What runs is the product: the log, delivery with its commits, the lake; the engine that writes
- * rows is a stand-in. A start opens the log, throws away what an earlier process left unfinished,
- * and from then on batches are appended and delivered as the history says.
+ * A start opens the log, throws away what an earlier process left unfinished, and from then on
+ * batches are appended and delivered as the history says.
  */
 import {
   type DeliveryParts,
   deliverTenant,
-  type TenantTables,
-  WriterEpochs,
 } from '../../packages/pipeline/src/delivery/deliver-tenant.ts'
 import type { DeliveryJob } from '../../packages/pipeline/src/delivery/delivery-job.ts'
 import type { Clock } from '../../packages/pipeline/src/kit/clock.ts'
 import type { FileSystem } from '../../packages/pipeline/src/kit/files.ts'
-import {
-  FolderObjectStore,
-  removeUnfinished,
-} from '../../packages/pipeline/src/lake/folder-object-store.ts'
-import { openLakeTable } from '../../packages/pipeline/src/lake/lake-table.ts'
-import type { ObjectStore } from '../../packages/pipeline/src/lake/object-store.ts'
-import { ObjectStoreCatalog } from '../../packages/pipeline/src/lake/object-store-catalog.ts'
 import { TABLES } from '../../packages/pipeline/src/lake/tables.ts'
-import { type DiskLog, openDiskLog } from '../../packages/pipeline/src/log/disk-log.ts'
+import type { DiskLog } from '../../packages/pipeline/src/log/disk-log.ts'
 import type { BatchEntry, LogWriter } from '../../packages/pipeline/src/log/event-log.ts'
 import { Dice } from './dice.ts'
 import { type Action, type BatchShape, type Death, type History, TENANTS } from './history.ts'
 import { ModelFiles, type MountedFiles } from './model-files.ts'
 import { expectThat, type FoundRecord, Promises, Violation } from './promises.ts'
-import { type Row, rowsOf, standInSpool, standInWriter } from './stand-in-lake.ts'
+import { lakeStore, lakeTables, makeSpools, openDeliverers, openLog } from './server-process.ts'
+import { type Row, rowsOf } from './stand-in-lake.ts'
 
-const DATA = '/var/lib/millrace'
-/** Two processes that may deliver the same job; normally the first does. */
-const DELIVERERS = ['a', 'b']
 const RIVAL_AFTER_TURNS = [0, 5, 20, 60]
 const NOW_MS = 20_000 * 86_400_000 + 12 * 3_600_000
 const ALL_BYTES = 1 << 30
@@ -55,7 +43,6 @@ export interface LifeReport {
 }
 
 interface Process {
-  readonly files: FileSystem
   readonly log: DiskLog
   readonly writer: LogWriter
   readonly deliverers: readonly DeliveryParts[]
@@ -93,7 +80,7 @@ class ServerLife {
   }
 
   async play(): Promise<LifeReport> {
-    for (const name of DELIVERERS) await this.#disk.observe().makeFolder(`${DATA}/spool-${name}`)
+    await makeSpools(this.#disk.observe())
     // Also the first start may be cut short: the history begins with one.
     const first: Action = { act: 'die', batches: [], deaths: [this.#history.first] }
     const last: readonly Action[] = [
@@ -254,50 +241,12 @@ class ServerLife {
   async #start(): Promise<void> {
     const mounted = this.#disk.mount()
     const files = this.#tampering.files?.(mounted, this.#disk) ?? mounted
-    const log = await openDiskLog({
-      folder: `${DATA}/log`,
-      files,
-      clock: this.#clock,
-      random: this.#dice,
-      segmentBytesMax: this.#history.segmentBytesMax,
-    })
+    const parts = { files, clock: this.#clock, random: this.#dice }
+    const log = await openLog(parts, this.#history.segmentBytesMax)
     this.#log = log
     this.#counts.damaged += log.recovered.damaged.length
-    await removeUnfinished(files, `${DATA}/lake`)
-    const deliverers = DELIVERERS.map((name) => this.#delivererOf(files, name))
-    const writer = this.#tampering.log?.(log) ?? log
-    this.#process = { files, log, writer, deliverers }
-  }
-
-  #delivererOf(files: FileSystem, name: string): DeliveryParts {
-    const store = this.#storeOf(files)
-    const tables = new Map(
-      TENANTS.map((tenantNo) => [`t${tenantNo}`, this.#tablesOf(store, tenantNo)]),
-    )
-    return {
-      files,
-      clock: this.#clock,
-      random: this.#dice,
-      store,
-      writer: standInWriter(files),
-      spool: standInSpool(files, `${DATA}/spool-${name}`),
-      tables: (tenantId) => tables.get(tenantId)!,
-      epochs: new WriterEpochs(),
-    }
-  }
-
-  #storeOf(files: FileSystem): ObjectStore {
-    return new FolderObjectStore(files, `${DATA}/lake`, 'model', this.#dice)
-  }
-
-  #tablesOf(store: ObjectStore, tenantNo: number): TenantTables {
-    const catalog = new ObjectStoreCatalog(store)
-    const tables = TABLES.map((definition) => {
-      const identifier = { namespace: `t${tenantNo}`, name: definition.name }
-      const table = openLakeTable(store, catalog, identifier, definition, this.#clock, this.#dice)
-      return [definition.name, table]
-    })
-    return Object.fromEntries(tables)
+    const deliverers = await openDeliverers(parts)
+    this.#process = { log, writer: this.#tampering.log?.(log) ?? log, deliverers }
   }
 
   #deliver({ tenantNo, writers, bytesMax }: Action & { act: 'deliver' }): void {
@@ -369,9 +318,10 @@ class ServerLife {
 
   /** With a reader's eyes, which has nothing but the files. */
   async #checkLake(): Promise<void> {
-    const store = this.#storeOf(this.#disk.observe())
+    const parts = { files: this.#disk.observe(), clock: this.#clock, random: this.#dice }
+    const store = lakeStore(parts)
     for (const tenantNo of TENANTS) {
-      const tables = this.#tablesOf(store, tenantNo)
+      const tables = lakeTables(parts, store, tenantNo)
       for (const { name } of TABLES) {
         const { files, progress } = await tables[name].snapshot()
         const rows: Row[] = []
