@@ -17,8 +17,8 @@
 // different. Objects: 84 % pointer moves, 25 a batch, about 400 B each, as the original architecture's
 // tracker would send them. Packed: 96 % pointer moves, 200 a batch, clicks and scrolls with an entry in
 // `data`. A delivery is a flush for each 64 MiB of log; starting the process and the engine is in the
-// figures and costs about 0.1 s, so few events look dear. Coordinates walk at random and ids repeat within a visit, but real sites have more paths and
-// longer ones: take the bytes for an order of magnitude.
+// figures and costs about 0.1 s, so few events look dear. Coordinates walk at random and ids repeat
+// within a visit, but real sites have more paths and longer ones: take the bytes for an order of magnitude.
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
@@ -26,6 +26,7 @@ import path from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { plainRows } from './support/plain-rows.mjs'
+import { hexOf, visits } from './support/visits.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const FORMS = {
@@ -38,7 +39,6 @@ const VARIANTS = {
   rewrite: startRewrite,
   'json-parse': startJsonParse,
 }
-const START_MS = Date.UTC(2026, 0, 5, 8)
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -120,17 +120,13 @@ async function bundle(folder) {
     stdin: {
       contents: `
         export { openParquetWriter } from ${from('adapters/duckdb/parquet-writer.ts')}
-        export { deliverTenant, WriterEpochs } from ${from('delivery/deliver-tenant.ts')}
-        export { openSpool } from ${from('delivery/spool.ts')}
+        export { deliverTenant } from ${from('delivery/deliver-tenant.ts')}
         export { FLUSH_BYTES } from ${from('delivery/flush-policy.ts')}
+        export { deliveryParts } from ${from('entrypoints/delivery-parts.ts')}
         export { systemClock, systemRandom } from ${from('kit/clock.ts')}
         export { nodeFiles } from ${from('kit/files.ts')}
-        export { FolderObjectStore } from ${from('lake/folder-object-store.ts')}
-        export { openLakeTable } from ${from('lake/lake-table.ts')}
-        export { ObjectStoreCatalog } from ${from('lake/object-store-catalog.ts')}
-        export { EVENTS, TABLES } from ${from('lake/tables.ts')}
-        export { openDiskLog } from ${from('log/disk-log.ts')}
-        export { reusedMemory } from ${from('log/read-plan.ts')}`,
+        export { EVENTS } from ${from('lake/tables.ts')}
+        export { openDiskLog } from ${from('log/disk-log.ts')}`,
       resolveDir: root,
       loader: 'ts',
     },
@@ -181,7 +177,7 @@ async function fill(folder, eventCount) {
     batch = []
     if (waiting.length >= 200) await Promise.all(waiting.splice(0))
   }
-  for (const event of events(eventCount)) {
+  for (const event of visits(eventCount, form)) {
     batch.push(event)
     if (batch.length === form.batchEvents) await append()
   }
@@ -239,44 +235,20 @@ async function startDelivery(folder) {
   const product = await import(pathToFileURL(path.join(folder, 'product.mjs')).href)
   const { nodeFiles: files, systemClock: clock, systemRandom: random } = product
   const log = await product.openDiskLog({ folder: path.join(folder, 'log'), files, clock, random })
-  const lake = path.join(folder, 'lake')
-  fs.rmSync(lake, { recursive: true, force: true })
-  const store = new product.FolderObjectStore(files, lake, 'millrace-bench', random)
-  const catalog = new product.ObjectStoreCatalog(store)
-  const open = (table) =>
-    product.openLakeTable(
-      store,
-      catalog,
-      { namespace: 'bench', name: table.name },
-      table,
-      clock,
-      random,
-    )
-  const tables = Object.fromEntries(product.TABLES.map((table) => [table.name, open(table)]))
-  const spool = product.openSpool(path.join(folder, 'spool'))
-  const parts = {
-    files,
-    memory: product.reusedMemory(),
-    clock,
-    random,
-    store,
-    spool,
-    tables: () => tables,
-    epochs: new product.WriterEpochs(),
+  for (const made of ['lake', 'spool']) {
+    fs.rmSync(path.join(folder, made), { recursive: true, force: true })
   }
   const sources = [{ sourceNo: 1, name: 'web' }]
   return async () => {
     const writer = await product.openParquetWriter()
+    const parts = product.deliveryParts(folder, 'millrace-bench', writer)
     let offset = 0
     let bytes = 0
     let logBytes = 0
     for (;;) {
       const plan = log.plan(1, offset, product.FLUSH_BYTES)
       if (plan === undefined) return { bytes, logBytes }
-      const result = await product.deliverTenant(
-        { ...parts, writer },
-        { tenantId: 'bench', plan, sources },
-      )
+      const result = await product.deliverTenant(parts, { tenantId: 'bench', plan, sources })
       if (result.status !== 'delivered') throw new Error(JSON.stringify(result))
       offset = result.nextOffset
       bytes += result.lakeBytes
@@ -317,92 +289,4 @@ async function startJsonParse(folder) {
     }
     return { count }
   }
-}
-
-function* events(count) {
-  let state = 12_345
-  // mulberry32: small, fast, the same everywhere.
-  const random = () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = Math.imul(state ^ (state >>> 15), state | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-  const below = (n) => Math.floor(random() * n)
-  // A few of many are nearly all: log-uniform.
-  const popular = (list) => list[Math.min(list.length - 1, Math.floor(list.length ** random() - 1))]
-  const browsers = Array.from(
-    { length: 60 },
-    (_, n) =>
-      `Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/${90 + n}.0.0.0 Safari/537.36`,
-  )
-  const paths = Array.from(
-    { length: 500 },
-    (_, n) =>
-      `/${['product', 'category', 'blog', 'account'][n % 4]}/${hexOf(n * 2_654_435_761, 6)}`,
-  )
-  const targets = Array.from(
-    { length: 800 },
-    (_, n) =>
-      `body>main#content>section.${['hero', 'grid', 'list', 'cta'][n % 4]}>div:nth-child(${1 + (n % 9)})>button${n}`,
-  )
-  const newVisit = () => ({
-    visitorId: hexOf(random() * 2 ** 48, 16),
-    sessionId: hexOf(random() * 2 ** 48, 16),
-    browser: popular(browsers),
-    path: popular(paths),
-    target: popular(targets),
-    left: 30 + below(400),
-    seq: 0,
-    x: below(1_400),
-    y: below(900),
-  })
-  const visits = Array.from({ length: 400 }, newVisit)
-  let made = 0
-  while (made < count) {
-    const place = below(visits.length)
-    const visit = visits[place]
-    for (let burst = form.batchEvents; burst > 0 && made < count; burst--, made++) {
-      const dice = random()
-      const isMove = dice < form.moveShare
-      const other = (dice - form.moveShare) / (1 - form.moveShare)
-      const eventType = isMove
-        ? 'pointermove'
-        : other < 0.7
-          ? 'scroll'
-          : other < 0.88
-            ? 'click'
-            : 'page'
-      if (eventType === 'page') visit.path = popular(paths)
-      if (random() > 0.8) visit.target = popular(targets)
-      visit.x = Math.max(0, Math.min(1_920, visit.x + below(41) - 20))
-      visit.y = Math.max(0, Math.min(1_080, visit.y + below(41) - 20))
-      // Ten hours, so that all is one day: what a commit nearly always is.
-      const timestampMs = START_MS + Math.floor((made / count) * 36_000_000) + below(40)
-      const event = {
-        eventType,
-        browser: visit.browser,
-        timestamp: new Date(timestampMs).toISOString(),
-        path: visit.path,
-        target: visit.target,
-        data: {
-          clientX: visit.x,
-          clientY: visit.y,
-          viewportW: 1_920,
-          viewportH: 1_080,
-          ...(eventType === 'click' ? { button: 0 } : {}),
-        },
-        visitorId: visit.visitorId,
-        sessionId: visit.sessionId,
-        seq: visit.seq++,
-      }
-      yield Object.defineProperty(event, 'timestampMs', { value: timestampMs })
-    }
-    visit.left -= form.batchEvents
-    if (visit.left <= 0) visits[place] = newVisit()
-  }
-}
-
-function hexOf(number, digits) {
-  return Math.floor(number).toString(16).padStart(digits, '0').slice(-digits)
 }

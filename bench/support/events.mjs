@@ -2,14 +2,10 @@
  * Deterministic behavioural events for measuring: moves by random walk, scrolls, clicks, page views, in the
  * shape and size (about 400 bytes) of the article this pipeline follows.
  */
+import { seeded } from '../../test/support/seeded.mjs'
+
 export function eventMaker(seed = 12345) {
-  let state = seed >>> 0
-  const next = () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
+  const next = seeded(seed)
   const whole = (below) => Math.floor(next() * below)
   const hex = (length) => Array.from({ length }, () => whole(16).toString(16)).join('')
   // Log-uniform: a heavy head and a long tail, as pages and elements have.

@@ -7,6 +7,7 @@
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Campaign, startCampaign } from '../support/account.ts'
+import { seeded } from '../support/seeded.mjs'
 
 const COUNT = Number(process.env.MILLRACE_MUTATIONS ?? 3_000)
 const SEED = Number(process.env.MILLRACE_SEED ?? Date.now() % 1_000_000)
@@ -17,17 +18,6 @@ beforeAll(async () => {
   campaign = await startCampaign()
 })
 afterAll(() => campaign.end())
-
-/** mulberry32: small, seeded, good enough to pick bytes. */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed >>> 0
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below
-  }
-}
 
 const event = (more: object = {}) => ({
   eventType: 'click',
@@ -98,7 +88,8 @@ function mutated(random: (below: number) => number): Buffer {
 }
 
 test(`${COUNT} mutated batches, seed ${SEED}`, async () => {
-  const random = randomFrom(SEED)
+  const chance = seeded(SEED)
+  const random = (below: number) => Math.floor(chance() * below)
   const statuses = new Map<number, number>()
   for (let done = 0; done < COUNT; done += AT_ONCE) {
     const bodies = Array.from({ length: AT_ONCE }, () => mutated(random))
