@@ -1,4 +1,5 @@
 /** What a figure must be read with: the machine, its load, and the CPU time a process has used. */
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus, loadavg, totalmem } from 'node:os'
 
@@ -20,4 +21,14 @@ export function cpuSeconds(pid) {
 
 export function median(values) {
   return [...values].sort((left, right) => left - right)[values.length >> 1]
+}
+
+/**
+ * Touches as much memory as a server's files will need, and lets it go. A virtual machine's host takes
+ * back what is free; whoever writes to it first pays for every page (here up to 1.3 µs for the 444 bytes
+ * of an event, against 0.3), and that would be whichever server happens to run next.
+ */
+export function touchMemory(gib) {
+  const program = `for (const all = []; all.length < ${gib * 4}; ) all.push(Buffer.alloc(2 ** 28, 1))`
+  execFileSync(process.execPath, ['-e', program])
 }
