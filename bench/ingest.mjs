@@ -166,12 +166,12 @@ function line(runs) {
 async function measure({ start, bodies, eventsPerBatch, tls = false }) {
   // Or the kernel still writes what the server before has left, at this one's cost.
   execFileSync('sync')
-  touchMemory(MEMORY_GIB)
   const server = await start({ work })
   if (server === undefined) return undefined
   const requests = buildRequests(bodies, server)
   const options = { port: server.port, connections: Number(flags.connections), tls }
   await runLoad(requests, { ...options, seconds: 2 })
+  touchMemory(MEMORY_GIB)
   const before = cpuSeconds(server.pid)
   const run = await runLoad(requests, { ...options, seconds: Number(flags.seconds) })
   const cpu = cpuSeconds(server.pid) - before

@@ -26,7 +26,9 @@ export async function startMillrace({ work, port = 0, flags = [], env = {}, tena
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
   })
-  process.once('exit', () => child.kill('SIGKILL'))
+  const end = () => child.kill('SIGKILL')
+  process.once('exit', end)
+  child.once('exit', () => process.off('exit', end))
   const url = await new Promise((resolve, reject) => {
     child.stdout.once('data', (line) => resolve(JSON.parse(String(line).split('\n')[0]).url))
     child.once('exit', () => reject(new Error('millrace did not start')))

@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Campaign, startCampaign } from '../support/account.ts'
 import { seeded } from '../support/seeded.mjs'
+import { UNLIMITED } from '../support/unlimited.mjs'
 
 const COUNT = Number(process.env.MILLRACE_MUTATIONS ?? 3_000)
 const SEED = Number(process.env.MILLRACE_SEED ?? Date.now() % 1_000_000)
@@ -15,7 +16,7 @@ const AT_ONCE = 16
 
 let campaign: Campaign
 beforeAll(async () => {
-  campaign = await startCampaign()
+  campaign = await startCampaign(UNLIMITED)
 })
 afterAll(() => campaign.end())
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { MillraceError } from '../kit/errors.ts'
 import type { Pending } from '../log/event-log.ts'
 import type { ReadPlan } from '../log/read-plan.ts'
@@ -144,6 +144,35 @@ describe('the scheduler', () => {
     await scheduler.tick()
     expect(jobs.map((job) => job.plan.bytes <= FLUSH_BYTES)).toEqual(Array(5).fill(true))
     expect(scheduler.progress(1)).toBe(5)
+  })
+
+  test('looks more often after a full flush, and for a while only', async () => {
+    vi.useFakeTimers()
+    const { scheduler, jobs, append, pass } = world(delivered)
+    const goOn = async (ms: number) => {
+      pass(ms)
+      await vi.advanceTimersByTimeAsync(ms)
+    }
+    scheduler.start()
+    await goOn(0)
+    append(1, 64 * MIB)
+    await goOn(900)
+    expect(jobs).toHaveLength(0)
+    await goOn(100)
+    expect(jobs).toHaveLength(1)
+    for (const count of [2, 3]) {
+      append(1, 64 * MIB)
+      await goOn(250)
+      expect(jobs).toHaveLength(count)
+    }
+    // None of these looks finds anything.
+    for (let quarter = 0; quarter < 50; quarter++) await goOn(250)
+    append(1, 64 * MIB)
+    let waitedMs = 0
+    for (; jobs.length < 4; waitedMs += 50) await goOn(50)
+    expect(waitedMs).toBeGreaterThan(250)
+    await scheduler.stop()
+    vi.useRealTimers()
   })
 
   test('begins where the lake stands', async () => {

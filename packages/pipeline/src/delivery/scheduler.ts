@@ -1,9 +1,9 @@
 /**
  * Decides which tenant is delivered next, in the process that writes the log.
  *
- * Four times a second each tenant's pending records are put to the flush policy; the one whose oldest
- * record waits longest goes first, one job at a time. Where a tenant stands is what its table `events`
- * says: it is asked for once, then known from the worker's answers, and a worker that finds the table
+ * Every second each tenant's pending records are put to the flush policy; the one whose oldest record
+ * waits longest goes first, one job at a time. Where a tenant stands is what its table `events` says:
+ * it is asked for once, then known from the worker's answers, and a worker that finds the table
  * elsewhere says so. So nothing here needs to survive a crash.
  *
  * A job that fails is tried again after a growing, jittered wait; its records stay in the log. One that
@@ -24,10 +24,10 @@ import { FLUSH_BYTES, isFlushDue } from './flush-policy.ts'
 import { PoisonHunt } from './poison-hunt.ts'
 import { type DeliveryStanding, type Laggard, standingOf } from './standing.ts'
 
-/** At full load a segment fills in a second: one that is not seen to be due is a second more of lag. */
-const TICK_MS = 250
-/** The standing is asked for by requests, and the queue may be long: a second old is good enough. */
 const LOOK_MS = 1_000
+/** For a while after a full flush: at full load the next is due within a second, and unseen it is lag. */
+const BUSY_LOOK_MS = 250
+const BUSY_MS = 10_000
 /** Waits after failures: 1 s, 2 s, 4 s … at most five minutes, each cut by up to a half. */
 const RETRY_MS_MIN = 1_000
 const RETRY_MS_MAX = 300_000
@@ -87,6 +87,8 @@ export class DeliveryScheduler {
   #queue: number[] = []
   #queuedMs = 0
   #huntedLast = false
+  /** When a flush was full last. */
+  #fullFlushMs = Number.NEGATIVE_INFINITY
   readonly #counts = { failures: 0, delivered: 0, undeliverable: 0, suppressed: 0 }
   #standing: { readonly atMs: number; readonly standing: DeliveryStanding } | undefined
   #running: Promise<void> | undefined
@@ -98,8 +100,13 @@ export class DeliveryScheduler {
   }
 
   start(): void {
-    this.#timer = setInterval(() => void this.tick(), TICK_MS)
-    void this.tick()
+    const look = async () => {
+      await this.tick()
+      if (this.#stopped) return
+      const isBusy = this.#parts.clock.now() - this.#fullFlushMs < BUSY_MS
+      this.#timer = setTimeout(look, isBusy ? BUSY_LOOK_MS : LOOK_MS)
+    }
+    void look()
   }
 
   /** Delivers all that is due now; resolves when nothing is. Never rejects: see `onFault`. */
@@ -162,7 +169,7 @@ export class DeliveryScheduler {
   /** Waits for the job under way, within the worker's limit. Idempotent. */
   async stop(): Promise<void> {
     this.#stopped = true
-    clearInterval(this.#timer)
+    clearTimeout(this.#timer)
     await this.#parts.worker.stop()
     await this.#running
     this.#refuseWishes()
@@ -271,6 +278,9 @@ export class DeliveryScheduler {
     } else if (plan.recordCount > 0 && hunt?.succeeded(plan)) state.hunt = undefined
     if (result.status === 'tried') return
     if (result.status === 'delivered') {
+      const { flushBytes = FLUSH_BYTES } = this.#parts
+      // A plan ends with a whole record, below what it may hold.
+      if (plan.bytes >= flushBytes / 2) this.#fullFlushMs = this.#parts.clock.now()
       this.#counts.delivered += result.rowCount
       this.#counts.undeliverable += result.undeliverableCount
       this.#counts.suppressed += result.duplicateCount

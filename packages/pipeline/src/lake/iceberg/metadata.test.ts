@@ -63,6 +63,13 @@ test('a snapshot is the head of main, knows its parent, and leaves the old metad
   ])
 })
 
+test('a table with commits that names no current snapshot is damaged, not empty', () => {
+  const { 'current-snapshot-id': _, ...nameless } = withSnapshot(made, snapshot(1, 2000), undefined)
+  for (const lost of [nameless, { ...nameless, 'current-snapshot-id': -1 }]) {
+    expect(() => currentSnapshot(lost)).toThrow(/names no current snapshot/)
+  }
+})
+
 test('a clock that runs back does not take the table with it', () => {
   const one = withSnapshot(made, snapshot(1, 5000), undefined)
   const two = withSnapshot(one, snapshot(2, 4000), 'v1')

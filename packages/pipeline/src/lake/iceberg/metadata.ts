@@ -237,7 +237,11 @@ export function defaultSpec(metadata: TableMetadata): PartitionSpec {
 /** The newest snapshot of branch main; undefined while there is none. */
 export function currentSnapshot(metadata: TableMetadata): Snapshot | undefined {
   const id = metadata['current-snapshot-id']
-  if (id === undefined || id === null || id === -1) return undefined
+  if (id === undefined || id === null || id === -1) {
+    // Taken for empty, such a table would be filled from the log a second time.
+    if (metadata['last-sequence-number'] === 0) return undefined
+    throw damaged(`${metadata.location} has had commits and names no current snapshot`)
+  }
   const snapshot = snapshotById(metadata, id)
   if (!snapshot) throw damaged(`${metadata.location} has no snapshot ${id}`)
   return snapshot
