@@ -6,7 +6,9 @@
 import { DuckDBInstance } from '@duckdb/node-api'
 import { openLake } from './built.mjs'
 
-const connection = await (await DuckDBInstance.create(':memory:', { threads: '1' })).connect()
+// What a file held before it was changed is not to be answered from memory.
+const settings = { threads: '1', enable_external_file_cache: 'false' }
+const connection = await (await DuckDBInstance.create(':memory:', settings)).connect()
 
 /** @param {string} data */
 async function answerOf(data) {
