@@ -23,6 +23,7 @@ import {
 import { FLUSH_BYTES, isFlushDue } from './flush-policy.ts'
 import { PoisonHunt } from './poison-hunt.ts'
 import { type DeliveryStanding, type Laggard, standingOf } from './standing.ts'
+import { Wishes } from './wishes.ts'
 
 const LOOK_MS = 1_000
 /** For a while after a full flush: at full load the next is due within a second, and unseen it is lag. */
@@ -70,18 +71,10 @@ interface TenantState {
   hunt: PoisonHunt | undefined
 }
 
-/** Somebody waits until a tenant is delivered up to an offset. */
-interface Wish {
-  readonly tenantNo: number
-  readonly upTo: number
-  readonly resolve: () => void
-  readonly reject: (error: unknown) => void
-}
-
 export class DeliveryScheduler {
   readonly #parts: SchedulerParts
   readonly #states = new Map<number, TenantState>()
-  #wishes: Wish[] = []
+  readonly #wishes = new Wishes()
   #hasNewWish = false
   /** Tenants that were due when all were last looked at, in order. */
   #queue: number[] = []
@@ -124,12 +117,8 @@ export class DeliveryScheduler {
   async flush(tenantNo?: number): Promise<void> {
     const { reader } = this.#parts
     const tenants = tenantNo === undefined ? reader.tenants() : [tenantNo]
-    const granted = tenants.map(
-      (each) =>
-        new Promise<void>((resolve, reject) => {
-          const upTo = reader.pending(each, 0).nextOffset
-          this.#wishes.push({ tenantNo: each, upTo, resolve, reject })
-        }),
+    const granted = tenants.map((each) =>
+      this.#wishes.add(each, reader.pending(each, 0).nextOffset),
     )
     this.#hasNewWish = true
     if (this.#stopped) this.#refuseWishes()
@@ -187,9 +176,10 @@ export class DeliveryScheduler {
 
   async #findOffsets(): Promise<void> {
     const { reader, tenant, deliveredOffset, clock } = this.#parts
+    const wished = this.#wishes.tenants()
     for (const tenantNo of reader.tenants()) {
       const state = this.#stateOf(tenantNo)
-      const isWaiting = state.retryAtMs > clock.now() && !this.#isWished(tenantNo)
+      const isWaiting = state.retryAtMs > clock.now() && !wished.has(tenantNo)
       if (state.offset !== undefined || isWaiting || this.#stopped) continue
       try {
         const known = tenant(tenantNo)
@@ -220,7 +210,7 @@ export class DeliveryScheduler {
     const { reader } = this.#parts
     this.#queuedMs = nowMs
     this.#hasNewWish = false
-    const wished = new Set(this.#wishes.map((wish) => wish.tenantNo))
+    const wished = this.#wishes.tenants()
     const due: { tenantNo: number; oldestMs: number }[] = []
     for (const tenantNo of reader.tenants()) {
       const state = this.#stateOf(tenantNo)
@@ -348,16 +338,8 @@ export class DeliveryScheduler {
     this.#grantWishes()
   }
 
-  #isWished(tenantNo: number): boolean {
-    return this.#wishes.some((wish) => wish.tenantNo === tenantNo)
-  }
-
   #grantWishes(): void {
-    this.#settle(
-      // A tenant without records wishes for offset 0, wherever it stands.
-      (wish) => wish.upTo <= (this.#states.get(wish.tenantNo)?.offset ?? 0),
-      (wish) => wish.resolve(),
-    )
+    this.#wishes.grant((tenantNo) => this.progress(tenantNo))
   }
 
   #failed(tenantNo: number, state: TenantState, error: unknown): void {
@@ -368,24 +350,12 @@ export class DeliveryScheduler {
     state.retryAtMs = clock.now() + waitMs * (1 - jitter / 2)
     state.dueSinceMs ??= clock.now()
     state.error = error instanceof Error ? error.message : String(error)
-    this.#settle(
-      (wish) => wish.tenantNo === tenantNo,
-      (wish) => wish.reject(error),
-    )
+    this.#wishes.refuse(error, tenantNo)
     if (!this.#stopped) onFault?.(tenantNo, error)
   }
 
   #refuseWishes(): void {
-    this.#settle(
-      () => true,
-      (wish) => wish.reject(new Error('delivery is stopped')),
-    )
-  }
-
-  #settle(which: (wish: Wish) => boolean, how: (wish: Wish) => void): void {
-    const settled = this.#wishes.filter(which)
-    this.#wishes = this.#wishes.filter((wish) => !which(wish))
-    for (const wish of settled) how(wish)
+    this.#wishes.refuse(new Error('delivery is stopped'))
   }
 
   #stateOf(tenantNo: number): TenantState {
