@@ -4,14 +4,16 @@
  * not flattered by a generator that waits for it.
  *
  * A connection is a client, and the clients are due in turn. What is due while its client is busy waits,
- * and its wait counts. A client that is told `Retry-After` sends nothing for so long, as the tracker does:
- * what is due meanwhile is held back, and counted. Nothing is sent twice. A refusal's latency counts from
- * when its request was sent: how late a client then was is the doing of those that were accepted.
+ * and its wait counts. A client that is told `Retry-After` sends nothing for so long and up to a second
+ * more, as the tracker does: what is due meanwhile is held back, and counted. Nothing is sent twice. A
+ * refusal's latency counts from when its request was sent: how late a client then was is the doing of
+ * those that were accepted.
  */
 import { fork } from 'node:child_process'
 import { connect } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
+import { seeded } from '../../test/support/seeded.mjs'
 import { makeBodies } from './events.mjs'
 import { buildRequests } from './load.mjs'
 
@@ -89,6 +91,7 @@ async function generate(stream) {
   let under = 0
   /** Each client has a number, and is due with every request whose number leaves that remainder. */
   const clients = []
+  const random = seeded(7)
   const inRamp = (perSecond * rampSeconds) / 2
   const total = Math.round(perSecond * seconds - inRamp)
   let due = 0
@@ -117,7 +120,7 @@ async function generate(stream) {
     socket.dueMs = undefined
     if (pause !== undefined) {
       pauses[pause] = (pauses[pause] ?? 0) + 1
-      const quietUntilMs = performance.now() + Number(pause) * 1_000
+      const quietUntilMs = nowMs + (Number(pause) + random()) * 1_000
       for (; dueMsOf(socket.next) < quietUntilMs && socket.next < total; heldBack++) {
         socket.next += clients.length
       }
