@@ -3,8 +3,8 @@
  *
  *   node bench/end-to-end.mjs [--minutes 10] [--form json|packed] [--rate 160000] [--connections 64]
  *
- * So many events a second (without `--rate` a closed loop: all that is taken) for the whole time, segments deleted as soon as they are delivered, then all of it in
- * the lake and the account closed. Printed every ten seconds and at the end: events a second, CPU
+ * So many events a second (without `--rate` a closed loop: all that is taken) for the whole time, segments
+ * deleted as soon as they are delivered, then all of it in the lake and the account closed. Printed every ten seconds and at the end: events a second, CPU
  * microseconds an event of all processes, resident memory (of the first and of the last third: flat or
  * growing), and how far delivery lies behind, in segments of 64 MiB. After that, a fixed rate of half of
  * what was reached, for the latency of an answer: `--half-seconds 60`.
